@@ -1,13 +1,10 @@
 """The module that the notebooks share, in the order in which data flows:
 names -> splits -> (X, Y) -> model -> losses -> figures and tables.
-
 Shapes are written with B for batch, T for time (positions of the context) and C for channels.
-A loss is a mean cross-entropy in nats per character.
-"""
+A loss is a mean cross-entropy in nats per character."""
 
 from __future__ import annotations
 
-import itertools
 import random
 import sys
 import time
@@ -15,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
-from statistics import fmean as mean
+from statistics import fmean
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -26,19 +24,15 @@ from torch import Generator, Tensor
 from tqdm import tqdm
 
 # ---- Data ----------------------------------------------------------------------------------------
-
 END = "."  # ends every name, and fills the context before a name's first character
 NAMES = Path(__file__).parent / "data" / "names.txt"
 
 
 def load_names(path: str | Path = NAMES) -> list[str]:
     """Names of a UTF-8 file, one a line; blank lines, CRLF and a byte-order mark are cleaned away."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (FileNotFoundError, IsADirectoryError):
-        raise ValueError(f"no names file at {path}: give a text file with one name a line") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not UTF-8 text: save it as UTF-8, one name a line") from None
+    if not Path(path).is_file():
+        raise ValueError(f"no names file at {path}: give a UTF-8 text file with one name a line")
+    text = Path(path).read_text(encoding="utf-8-sig")
     names = [line.strip() for line in text.splitlines() if line.strip()]
     if not names:
         raise ValueError(f"{path} holds no name: put one name on each line")
@@ -48,13 +42,11 @@ def load_names(path: str | Path = NAMES) -> list[str]:
 class Vocab:
     """The characters of a list of names, numbered in order; number 0 is the end mark."""
 
-    def __init__(self, names: Iterable[str]):
-        characters = set()
+    def __init__(self, names: list[str]):
         for name in names:
             if END in name:
                 raise ValueError(f"the name {name!r} holds the end mark {END!r}: take it out of the name")
-            characters.update(name)
-        self.itos = [END, *sorted(characters)]
+        self.itos = [END, *sorted(set("".join(names)))]
         self.stoi = {character: i for i, character in enumerate(self.itos)}
 
     def __len__(self) -> int:
@@ -81,21 +73,16 @@ def split_names(names: list[str], train=0.8, val=0.1, seed=42) -> dict[str, list
     empty = " and ".join(split for split, part in splits.items() if not part)
     if empty:
         raise ValueError(
-            f"{len(names)} names at train={train}, val={val} leave {empty} empty: give 10 names or "
-            "more, and shares above 0 that sum to less than 1"
+            f"{len(names)} names leave {empty} empty: give 10 or more, shares summing to below 1"
         )
     return splits
 
 
 def check_block_size(block_size: int, tree: bool = False) -> None:
     """ValueError unless a flat model, or a tree of pairs, can take a context of `block_size`."""
-    if not isinstance(block_size, int) or block_size < 1:
-        raise ValueError(f"block_size is {block_size}: a context takes 1, 2, 3, ... characters")
-    if tree and (block_size == 1 or block_size & (block_size - 1)):
-        raise ValueError(
-            f"block_size is {block_size}: a tree halves its context down to 1, so it takes "
-            "2, 4, 8, 16, ...; choose one of them, or a flat model"
-        )
+    allowed = "2, 4, 8, 16, ... (a tree halves it down to 1)" if tree else "1, 2, 3, ..."
+    if block_size not in range(1 + tree, 2**20) or (tree and block_size & (block_size - 1)):
+        raise ValueError(f"block_size is {block_size}: choose one of {allowed}")
 
 
 def build_dataset(names: Iterable[str], vocab: Vocab, block_size: int) -> tuple[Tensor, Tensor]:
@@ -112,24 +99,16 @@ def build_dataset(names: Iterable[str], vocab: Vocab, block_size: int) -> tuple[
 
 
 # ---- Layers: torch.nn in plain Python, taught in notebooks 01, 03 and 04 -------------------------
-
-
 class Layer:
-    """What layers share: tensors (parameters are trained, buffers are kept), inner layers, a mode."""
+    """What layers share: inner layers, parameters (tensors that are trained) and a mode."""
 
     training = True
     layers = ()  # the layers inside this one
     arguments = ""  # what print() shows between the brackets
 
-    def tensors(self) -> list[Tensor]:
-        own = [value for value in vars(self).values() if isinstance(value, Tensor)]
-        return own + [tensor for layer in self.layers for tensor in layer.tensors()]
-
     def parameters(self) -> list[Tensor]:
-        return [tensor for tensor in self.tensors() if tensor.requires_grad]
-
-    def buffers(self) -> list[Tensor]:
-        return [tensor for tensor in self.tensors() if not tensor.requires_grad]
+        own = [value for value in vars(self).values() if isinstance(value, Tensor) and value.requires_grad]
+        return own + [p for layer in self.layers for p in layer.parameters()]
 
     def train(self, mode: bool = True) -> Layer:
         self.training = mode
@@ -185,10 +164,7 @@ class Linear(Layer):
 
 class BatchNorm1d(Layer):
     """Normalises each channel over all leading dimensions: (..., C) -> (..., C) (arXiv 1502.03167).
-
-    Like torch.nn.BatchNorm1d (which wants (B, C, T)) it divides by the biased and stores the unbiased
-    variance. ValueError for a single row in training mode.
-    """
+    Divides by the biased and stores the unbiased variance, as torch.nn does on (B, C, T)."""
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1):
         self.eps, self.momentum = eps, momentum
@@ -200,8 +176,6 @@ class BatchNorm1d(Layer):
 
     def __call__(self, x: Tensor) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])  # (B, ..., C) -> (B*..., C)
-        if self.training and len(rows) < 2:
-            raise ValueError("one row has no variance: train with 2 rows or more, or call eval() first")
         buffers = self.running_mean, self.running_var
         out = F.batch_norm(rows, *buffers, self.weight, self.bias, self.training, self.momentum, self.eps)
         return out.view(x.shape)  # (B*..., C) -> (B, ..., C)
@@ -244,8 +218,6 @@ class Sequential(Layer):
 
 
 # ---- Models --------------------------------------------------------------------------------------
-
-
 def build_flat(vocab_size: int, block_size: int, embedding_dim=10, hidden=200, generator=None) -> Sequential:
     """The whole context squashed into one hidden layer: (B, block_size) -> logits (B, vocab_size)."""
     check_block_size(block_size)
@@ -261,9 +233,7 @@ def build_flat(vocab_size: int, block_size: int, embedding_dim=10, hidden=200, g
     return model
 
 
-def build_tree(
-    vocab_size: int, block_size=8, embedding_dim=10, hidden=68, generator=None, batchnorm=BatchNorm1d
-) -> Sequential:
+def build_tree(vocab_size, block_size=8, embedding_dim=10, hidden=68, generator=None, batchnorm=BatchNorm1d):
     """Neighbours fused two by two until one is left: (B, block_size) -> logits (B, vocab_size)."""
     check_block_size(block_size, tree=True)
     layers, channels = [Embedding(vocab_size, embedding_dim, generator=generator)], embedding_dim
@@ -284,19 +254,17 @@ ROWS = {  # the lecture's five models; call one with (vocab_size, generator=...)
     "tree_large": partial(build_tree, block_size=8, embedding_dim=24, hidden=128),
 }
 
+
 # ---- Training ------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class TrainConfig:
     """A recipe for AdamW, on epochs shuffled without replacement, with one cycle of the learning rate:
-    up to `lr` and down to 0 (arXiv 1708.07120). `weight_decay` acts on the weights of Linear layers;
-    the embedding, whose scale BatchNorm hides from the loss, learns `embedding_boost` times as fast.
-    """
+    up to `lr` and down to 0 (arXiv 1708.07120). The embedding, whose scale BatchNorm hides from the
+    loss, learns `embedding_boost` times as fast and has no weight decay."""
 
-    steps: int = 5_000
-    batch_size: int = 512
-    lr: float = 0.01
+    steps: int = 3_000
+    batch_size: int = 1_024
+    lr: float = 0.015
     weight_decay: float = 0.02
     embedding_boost: float = 3.0
 
@@ -310,66 +278,50 @@ RECIPE = TrainConfig()  # the one that models are compared with, from notebook 0
 
 @dataclass
 class History:
-    """What training leaves behind: a loss and a learning rate for each step, and the time it took."""
+    """What training leaves behind: the loss of each step, and the time it took."""
 
     losses: list[float] = field(default_factory=list)
-    lrs: list[float] = field(default_factory=list)
     seconds: float = 0.0
-    interrupted: bool = False
-
-
-def batches(n: int, batch_size: int, generator: Generator) -> Iterator[Tensor]:
-    """Endless shuffled batches of example numbers below `n`: (batch_size,), or (n,) where n is less."""
-    size = min(n, batch_size)
-    while True:
-        yield from torch.randperm(n, generator=generator).split(size)[: n // size]
 
 
 def train(model: Layer, X: Tensor, Y: Tensor, config=RECIPE, seed=0, progress=True, on_step=None) -> History:
-    """Trains `model` in place on X (N, T), Y (N,); the same `seed` gives the same batches.
-
-    Kernel -> Interrupt ends it early with what there is, and so does on_step(history), called after
-    each step, by returning True. The model's mode is afterwards what it was before.
-    """
+    """Trains `model` in place on X (N, T), Y (N,); the same `seed` gives the same batches. Kernel ->
+    Interrupt ends it with what there is; so does on_step(history), called each step, if it returns True."""
     embedding, *others = model.parameters()  # the embedding comes first in every model
-    matrices, vectors = [p for p in others if p.ndim > 1], [p for p in others if p.ndim == 1]
-    optimizer = torch.optim.AdamW([{"params": p} for p in (matrices, vectors, [embedding])], fused=True)
-    for group, decay in zip(optimizer.param_groups, (config.weight_decay, 0, 0), strict=True):
-        group["weight_decay"] = decay
-    rates = [config.lr, config.lr, config.lr * config.embedding_boost]
-    cycle = max(config.steps, 10)  # fewer steps have no room to rise and fall
+    rest = {"params": others, "weight_decay": config.weight_decay}
+    optimizer = torch.optim.AdamW([rest, {"params": embedding, "weight_decay": 0.0}], fused=True)
+    rates, cycle = [config.lr, config.lr * config.embedding_boost], max(config.steps, 10)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, cycle, cycle_momentum=False)
-    draws = itertools.islice(batches(len(X), config.batch_size, Generator().manual_seed(seed)), config.steps)
     layout = "{desc} |{bar}| {n_fmt}/{total_fmt} steps"  # no clock: the stored bars of two runs are equal
     bar = tqdm(total=config.steps, disable=not progress, file=sys.stdout, ncols=79, bar_format=layout)
+    generator, size = Generator().manual_seed(seed), min(config.batch_size, len(X))
     history, mode, start = History(), model.training, time.perf_counter()
     model.train()
     try:
-        for ix in draws:
+        for step in range(config.steps):
+            if step % (len(X) // size) == 0:
+                shuffled = torch.randperm(len(X), generator=generator).split(size)
+            ix = shuffled[step % (len(X) // size)]  # (batch_size,)
             loss = F.cross_entropy(model(X[ix]), Y[ix])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             history.losses.append(loss.item())
-            history.lrs.append(schedule.get_last_lr()[0])
             schedule.step()
-            bar.set_description(f"loss {mean(history.losses[-100:]):.3f}", refresh=False)
+            bar.set_description(f"loss {fmean(history.losses[-100:]):.3f}", refresh=False)
             bar.update()
             if on_step and on_step(history):
                 break
     except KeyboardInterrupt:
         pass
     finally:
-        model.train(mode)
+        model.train(mode)  # the mode that the model was in
         bar.close()
     history.seconds = time.perf_counter() - start
-    history.interrupted = len(history.losses) < config.steps
     return history
 
 
 # ---- Evaluation and sampling ---------------------------------------------------------------------
-
-
 @contextmanager
 def eval_mode(model: Layer) -> Iterator[Layer]:
     """The model in eval mode and without gradients; afterwards in the mode that it was in."""
@@ -389,33 +341,27 @@ def evaluate(model: Layer, X: Tensor, Y: Tensor, batch_size: int = 8192) -> floa
         return sum(F.cross_entropy(model(x), y, reduction="sum").item() for x, y in parts) / len(Y)
 
 
-def sample(
-    model, vocab, block_size, n=10, prompt="", temperature=1.0, max_length=40, generator=None
-) -> list[str]:
+def sample(model, vocab, block_size, n=10, prompt="", temperature=1.0, max_length=40, generator=None):
     """`n` names at once, each begun with `prompt`; one with no end is cut at `max_length` characters."""
-    if n < 1 or temperature <= 0:
+    if n < 1 or temperature <= 0 or END in prompt:
         raise ValueError(
-            f"n is {n}, temperature {temperature}: n takes 1 or more, temperature a value above 0"
+            f"{n=}, {temperature=}, {prompt=}: take n and temperature above 0, a prompt without {END}"
         )
-    if END in prompt:
-        raise ValueError(f"the prompt {prompt!r} holds the end mark {END!r}: nothing comes after it")
     start = ([0] * block_size + vocab.encode(prompt))[-block_size:]
     X, rows = torch.tensor([start] * n), torch.arange(n)  # rows: numbers of the names not yet at their end
     drawn = torch.zeros(n, max_length, dtype=torch.long)
     with eval_mode(model):
-        for t in range(len(prompt), max_length):
+        for t in range(max_length - len(prompt)):
             ix = torch.multinomial((model(X) / temperature).softmax(-1), 1, generator=generator)  # (rows, 1)
             drawn[rows, t] = ix[:, 0]
             going = ix[:, 0] != 0
             X, rows = torch.cat([X[:, 1:], ix], 1)[going], rows[going]
             if not len(rows):
                 break
-    return [prompt + vocab.decode(row[len(prompt) :]).split(END)[0] for row in drawn.tolist()]
+    return [prompt + vocab.decode(takewhile(bool, row)) for row in drawn.tolist()]  # up to the end, 0
 
 
 # ---- Inspection and figures ----------------------------------------------------------------------
-
-
 def count_parameters(model: Layer) -> int:
     """How many numbers training may change."""
     return sum(p.numel() for p in model.parameters())
@@ -432,28 +378,22 @@ def summary(model: Sequential, x: Tensor) -> pd.DataFrame:
     return table.assign(total=table["parameters"].cumsum())
 
 
-def smooth(losses: Iterable[float], window: int = 100) -> tuple[Tensor, Tensor]:
-    """Middle step and mean of each `window` consecutive losses; the last may hold fewer."""
-    losses = torch.as_tensor(losses, dtype=torch.float64)
-    steps = torch.arange(len(losses), dtype=torch.float64)
-    return tuple(torch.stack([part.mean() for part in series.split(window)]) for series in (steps, losses))
+def smooth(losses: Iterable[float], window: int = 100) -> pd.Series:
+    """Means of each `window` consecutive losses, by the middle step; the last may be of fewer losses."""
+    return pd.Series(losses).groupby(lambda step: (step // window + 0.5) * window).mean()
 
 
-STYLES = {  # a colour (Okabe and Ito's palette) and a line for each model, the same in every figure
-    "flat3": ("#999999", ":"),
-    "flat8": ("#E69F00", "-."),
-    "tree": ("#56B4E9", "--"),
-    "tree_fixed": ("#0072B2", "-"),
-    "tree_large": ("#D55E00", "-"),
-}
+# One colour (of Okabe and Ito) and one line for each model, in every figure.
+COLORS = dict(zip(ROWS, ["#999999", "#E69F00", "#56B4E9", "#0072B2", "#D55E00"]))
+LINES = dict(zip(ROWS, [":", "-.", "--", "-", "-"]))
 
 
 def plot_losses(histories: dict[str, History], window: int = 100, ax: plt.Axes | None = None) -> plt.Axes:
     """Loss against step: the raw curve pale, the means of `window` steps thick on top."""
     ax = ax or plt.subplots(figsize=(8, 4))[1]
     for name, history in histories.items():
-        color, line = STYLES.get(name, (None, "-"))
-        (thick,) = ax.plot(*smooth(history.losses, window), line, color=color, lw=2, label=name, zorder=3)
+        style = {"color": COLORS.get(name), "linestyle": LINES.get(name), "label": name}
+        (thick,) = ax.plot(smooth(history.losses, window), lw=2, zorder=3, **style)
         ax.plot(history.losses, color=thick.get_color(), lw=0.5, alpha=0.25, zorder=2)
     ax.set(xlabel="step", ylabel="loss, nats per character")
     ax.legend(title=f"thick: means of {window} steps")
