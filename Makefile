@@ -2,7 +2,7 @@
 
 PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
 BIN := .venv/bin
-SOURCES := helpers.py bench.py tests data notebooks
+SOURCES := helpers.py bench.py tests data assets notebooks
 NOTEBOOKS ?= $(sort $(wildcard notebooks/0*.ipynb))
 INSTALL_ARGS ?= --quiet
 LAB_ARGS ?=
@@ -50,6 +50,7 @@ test: .venv/installed
 
 notebooks: .venv/installed
 	@set -e; for notebook in $(NOTEBOOKS); do $(NBCONVERT) "$$notebook"; done
+	$(BIN)/python assets/pictures.py
 
 bench: .venv/installed
 	$(BIN)/python bench.py

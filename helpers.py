@@ -344,18 +344,17 @@ def evaluate(model: Layer, X: Tensor, Y: Tensor, batch_size: int = 8192) -> floa
 def sample(model, vocab, block_size, n=10, prompt="", temperature=1.0, max_length=40, generator=None):
     """`n` names at once, each begun with `prompt`; one with no end is cut at `max_length` characters."""
     if n < 1 or temperature <= 0 or END in prompt:
-        raise ValueError(
-            f"{n=}, {temperature=}, {prompt=}: take n and temperature above 0, a prompt without {END}"
-        )
-    start = ([0] * block_size + vocab.encode(prompt))[-block_size:]
-    X, rows = torch.tensor([start] * n), torch.arange(n)  # rows: numbers of the names not yet at their end
+        raise ValueError(f"{n=}, {temperature=}, {prompt=}: n, temperature above 0, no {END} in prompt")
+    X = torch.tensor([([0] * block_size + vocab.encode(prompt))[-block_size:]])  # (1, T): all begin alike
+    rows = torch.arange(n)  # numbers of the names that are not yet at their end
     drawn = torch.zeros(n, max_length, dtype=torch.long)
     with eval_mode(model):
         for t in range(max_length - len(prompt)):
-            ix = torch.multinomial((model(X) / temperature).softmax(-1), 1, generator=generator)  # (rows, 1)
+            ps = (model(X) / temperature).softmax(-1).expand(len(rows), -1)  # (rows, vocab_size)
+            ix = torch.multinomial(ps, 1, generator=generator)  # (rows, 1)
             drawn[rows, t] = ix[:, 0]
             going = ix[:, 0] != 0
-            X, rows = torch.cat([X[:, 1:], ix], 1)[going], rows[going]
+            X, rows = torch.cat([X[:, 1:].expand(len(rows), -1), ix], 1)[going], rows[going]
             if not len(rows):
                 break
     return [prompt + vocab.decode(takewhile(bool, row)) for row in drawn.tolist()]  # up to the end, 0
