@@ -15,9 +15,12 @@ def picture(notebook: Path) -> bytes:
     """The PNG that the tagged cell of `notebook` shows; ValueError unless there is exactly one."""
     cells = nbformat.read(notebook, as_version=4).cells
     tagged = [cell for cell in cells if "readme-picture" in cell.metadata.get("tags", [])]
-    pngs = [output.data["image/png"] for cell in tagged for output in cell.outputs if "image/png" in output.get("data", {})]
+    datas = [output.get("data", {}) for cell in tagged for output in cell.outputs]
+    pngs = [data["image/png"] for data in datas if "image/png" in data]
     if len(pngs) != 1:
-        raise ValueError(f"{notebook.name} shows {len(pngs)} pictures in cells tagged readme-picture: tag one cell")
+        raise ValueError(
+            f"{notebook.name} shows {len(pngs)} pictures in cells tagged readme-picture: tag one cell"
+        )
     return base64.b64decode(pngs[0])
 
 

@@ -204,7 +204,7 @@ def test_a_window_holds_what_came_before_and_nothing_else(vocab, block_size):
     ],
     ids=["build_dataset", "build_flat", "build_tree"],
 )
-def test_a_block_size_that_is_none_is_refused(use, allowed, block_size):
+def test_a_block_size_that_is_no_number_above_zero_is_refused(use, allowed, block_size):
     with pytest.raises(ValueError, match=f"block_size is .*{block_size}.*: choose one of {allowed}"):
         use(block_size)
 
@@ -217,7 +217,7 @@ def test_a_block_size_that_halving_does_not_bring_to_one_is_refused(block_size):
 
 # ---- Layers against torch.nn ---------------------------------------------------------------------
 def assert_twins(ours, twin, x, pairs=()):
-    """Same output and, for a random loss, same gradients of x and of each pair (ours, the twin's, turn)."""
+    """Same output and, for a random loss, same gradients of x and of each pair of parameters."""
     x1, x2 = x.clone().requires_grad_(), x.clone().requires_grad_()
     y1, y2 = ours(x1), twin(x2)
     torch.testing.assert_close(y1, y2)
@@ -503,6 +503,24 @@ def test_some_hundred_steps_learn_more_than_how_frequent_letters_are(row, data):
     model = ROWS[row](27, generator=seeded(42))
     train(model, X, Y, TrainConfig(steps=200, batch_size=128), progress=False)
     assert evaluate(model, X, Y) < entropy - 0.3
+
+
+def test_each_step_follows_the_gradient_of_its_own_batch_alone():
+    model, X, Y = numbered(11)
+    compared = []
+
+    def compare(optimizer, args, kwargs):
+        ix, parameters = model.seen[-1], model.parameters()
+        own = torch.autograd.grad(F.cross_entropy(model(X[ix]), Y[ix]), parameters)
+        torch.testing.assert_close([p.grad for p in parameters], list(own))
+        compared.append(ix)
+
+    handle = register_optimizer_step_pre_hook(compare)
+    try:
+        train(model, X, Y, TrainConfig(steps=6, batch_size=5), progress=False)
+    finally:
+        handle.remove()
+    assert len(compared) == 6
 
 
 def test_one_step_is_enough_to_ask_for(data):
