@@ -2,7 +2,8 @@
 
 PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
 BIN := .venv/bin
-SOURCES := helpers.py bench.py tests data assets notebooks
+SOURCES := helpers.py studies.py experiments.py bench.py tests data assets notebooks
+SEEDS ?= 8
 NOTEBOOKS ?= $(sort $(wildcard notebooks/0*.ipynb))
 INSTALL_ARGS ?= --quiet
 LAB_ARGS ?=
@@ -22,13 +23,15 @@ NBCONVERT := $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	--ClearMetadataPreprocessor.clear_cell_metadata=False \
 	--ClearMetadataPreprocessor.preserve_nb_metadata_mask="{'kernelspec', ('language_info', 'name')}"
 
-.PHONY: help lab test notebooks bench lint format clean
+.PHONY: help lab test notebooks bench experiments seeds lint format clean
 
 help:
 	@echo "make lab        open JupyterLab on notebook 01     (LAB_ARGS=--no-browser prints the address only)"
 	@echo "make test       run all notebooks and tests        (PYTEST_ARGS=notebooks/01_cleanup.ipynb)"
 	@echo "make notebooks  execute the notebooks in place     (NOTEBOOKS=notebooks/01_cleanup.ipynb)"
 	@echo "make bench      time the lecture's recipe and ours, write bench.json"
+	@echo "make experiments  run the studies of notebook 05 from nothing, or go on with them; says first how long"
+	@echo "make seeds      add seeds to the stored comparisons (SEEDS=12: up to twelve of each)"
 	@echo "make lint       check code and notebooks           (make format mends what it can)"
 	@echo "make clean      remove .venv, caches and bench.json"
 	@echo "PYTHON=/path/to/python chooses the Python that .venv is made with: 3.11 or newer."
@@ -54,6 +57,13 @@ notebooks: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python bench.py
+
+# A rerun of finished studies changes nothing; without data/studies.journal they begin from nothing.
+experiments: .venv/installed
+	$(BIN)/python experiments.py --seeds $(SEEDS)
+
+seeds: .venv/installed
+	$(BIN)/python experiments.py --seeds $(SEEDS) --add
 
 lint: .venv/installed
 	$(BIN)/ruff check $(SOURCES)

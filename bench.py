@@ -35,7 +35,7 @@ from helpers import (
 
 OUT = Path(__file__).with_name("bench.json")
 SEED = 42
-CONTEXT = {row: 3 if row == "flat3" else 8 for row in ROWS}
+CONTEXT = {row: config.block_size for row, config in ROWS.items()}
 
 # The lecture's recipe
 LECTURE_STEPS = 200_000
@@ -78,7 +78,7 @@ def lecture_steps(model: Sequential, X: Tensor, Y: Tensor, steps: int, generator
 
 def time_row(row: str, vocab: Vocab, data: dict[str, tuple[Tensor, Tensor]]) -> tuple[dict, Sequential]:
     """Half of the lecture's steps, our whole training, the other half: neighbours in time are compared."""
-    new, batches = lambda: ROWS[row](len(vocab), generator=seeded()), seeded()
+    new, batches = lambda: ROWS[row].build(len(vocab), generator=seeded()), seeded()
     lecture, ours = new(), new()
 
     def lecture_half() -> float:
@@ -129,7 +129,7 @@ def gemm_fraction(vocab: Vocab, X: Tensor, Y: Tensor) -> dict[str, float]:
     """Floating-point rate of whole training steps of the large tree over that of the forward product of
     its largest layer alone, one thread. Each Linear computes three products of the same size: forward,
     and backward for its weight and for its input (which every one needs, the embedding being trained)."""
-    model = ROWS[LARGE](len(vocab), generator=seeded())
+    model = ROWS[LARGE].build(len(vocab), generator=seeded())
     shapes = products(model, X[: RECIPE.batch_size])
     rows, fan_in, fan_out = largest = max(shapes, key=flops)
     a, b = torch.randn(rows, fan_in, generator=seeded()), torch.randn(fan_in, fan_out, generator=seeded())

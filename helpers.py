@@ -5,13 +5,14 @@ A loss is a mean cross-entropy in nats per character."""
 
 from __future__ import annotations
 
+import platform
 import random
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import asdict, dataclass, field
+from functools import cache, partial
 from itertools import takewhile
 from pathlib import Path
 from statistics import fmean
@@ -246,15 +247,6 @@ def build_tree(vocab_size, block_size=8, embedding_dim=10, hidden=68, generator=
     return model
 
 
-ROWS = {  # the lecture's five models; call one with (vocab_size, generator=...)
-    "flat3": partial(build_flat, block_size=3),
-    "flat8": partial(build_flat, block_size=8),
-    "tree": partial(build_tree, block_size=8, batchnorm=BatchNormOverBatch),
-    "tree_fixed": partial(build_tree, block_size=8),
-    "tree_large": partial(build_tree, block_size=8, embedding_dim=24, hidden=128),
-}
-
-
 # ---- Training ------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class TrainConfig:
@@ -358,6 +350,69 @@ def sample(model, vocab, block_size, n=10, prompt="", temperature=1.0, max_lengt
             if not len(rows):
                 break
     return [prompt + vocab.decode(takewhile(bool, row)) for row in drawn.tolist()]  # up to the end, 0
+
+
+# ---- Experiments: a run and its record; studies.py does many ---------------------------------------
+BUILDERS = {
+    "flat": build_flat,
+    "tree": build_tree,
+    "tree per slot": partial(build_tree, batchnorm=BatchNormOverBatch),  # the bug of notebook 04
+}
+
+
+@dataclass(frozen=True)
+class RunConfig(TrainConfig):
+    """All that a run depends on but its seed: model, split and, from TrainConfig, the recipe."""
+
+    architecture: str = "tree"  # a key of BUILDERS
+    block_size: int = 8
+    embedding_dim: int = 10
+    hidden: int = 68
+    leak_free: bool = False  # True splits the distinct names, so that none stands in two splits
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.architecture not in BUILDERS or min(self.embedding_dim, self.hidden) < 1:
+            raise ValueError(f"{self}: architecture takes {list(BUILDERS)}, sizes take 1 or more")
+        check_block_size(self.block_size, tree=self.architecture != "flat")
+
+    def build(self, vocab_size: int, generator: Generator | None = None) -> Sequential:
+        sizes = self.block_size, self.embedding_dim, self.hidden
+        return BUILDERS[self.architecture](vocab_size, *sizes, generator)
+
+
+ROWS = {  # the lecture's five models
+    "flat3": RunConfig(architecture="flat", block_size=3, hidden=200),
+    "flat8": RunConfig(architecture="flat", hidden=200),
+    "tree": RunConfig(architecture="tree per slot"),
+    "tree_fixed": RunConfig(),
+    "tree_large": RunConfig(embedding_dim=24, hidden=128),
+}
+
+
+@cache
+def load_data(block_size: int, leak_free: bool = False) -> tuple[Vocab, dict[str, tuple[Tensor, Tensor]]]:
+    """The vocabulary, and (X, Y) of each split and of the val names that train has too (seen) or not."""
+    names = load_names()
+    vocab, splits = Vocab(names), split_names(list(dict.fromkeys(names)) if leak_free else names)
+    known = set(splits["train"])
+    splits["seen"] = [name for name in splits["val"] if name in known]
+    splits["unseen"] = [name for name in splits["val"] if name not in known]
+    return vocab, {split: build_dataset(part, vocab, block_size) for split, part in splits.items() if part}
+
+
+def run(config: RunConfig, seed: int, on_step=None, test: bool = False) -> dict:
+    """Trains one model, its weights and its batches from two generators that `seed` starts. Its record has
+    losses in nats per character, parameters, seconds, the curve in means of 100 steps and sampled names."""
+    vocab, data = load_data(config.block_size, config.leak_free)
+    generator = Generator().manual_seed(seed)
+    model = config.build(len(vocab), generator)
+    history = train(model, *data["train"], config, seed, progress=False, on_step=on_step)
+    record = {split: evaluate(model, *data[split]) for split in data if test or split != "test"}
+    record |= {"parameters": count_parameters(model), "seconds": round(history.seconds, 2)}
+    record |= {"curve": smooth(history.losses).round(4).tolist(), "config": asdict(config)}
+    record |= {"samples": sample(model, vocab, config.block_size, generator=generator)}
+    return record | {"versions": {"python": platform.python_version(), "torch": torch.__version__}}
 
 
 # ---- Inspection and figures ----------------------------------------------------------------------

@@ -374,7 +374,7 @@ def tree_count(V, T, E, H):
     ],
 )
 def test_rows_have_the_lectures_parameter_counts(row, formula, count):
-    assert count_parameters(ROWS[row](27)) == formula == count
+    assert count_parameters(ROWS[row].build(27)) == formula == count
 
 
 @pytest.mark.parametrize("block_size", [1, 2, 5, 16])
@@ -393,7 +393,7 @@ def test_tree_takes_any_power_of_two(block_size):
 
 @pytest.mark.parametrize("row", ROWS)
 def test_first_loss_is_that_of_a_uniform_guess(row, vocab, data):
-    model, (X, Y) = ROWS[row](len(vocab), generator=seeded(42)), data
+    model, (X, Y) = ROWS[row].build(len(vocab), generator=seeded(42)), data
     X = X[:, -3:] if row == "flat3" else X
     assert F.cross_entropy(model(X), Y).item() == pytest.approx(math.log(len(vocab)), abs=0.02)
 
@@ -402,7 +402,7 @@ def test_first_loss_is_that_of_a_uniform_guess(row, vocab, data):
 def test_a_model_is_drawn_from_its_generator_alone(row):
     def weights(seed, global_seed):
         torch.manual_seed(global_seed)
-        return ROWS[row](27, generator=seeded(seed)).parameters()
+        return ROWS[row].build(27, generator=seeded(seed)).parameters()
 
     first, other = weights(1, global_seed=1), weights(2, global_seed=1)
     assert all_equal(first, weights(1, global_seed=2))
@@ -500,7 +500,7 @@ def test_some_hundred_steps_learn_more_than_how_frequent_letters_are(row, data):
     X, Y = data
     p = torch.bincount(Y) / len(Y)
     entropy = -torch.xlogy(p, p).sum().item()
-    model = ROWS[row](27, generator=seeded(42))
+    model = ROWS[row].build(27, generator=seeded(42))
     train(model, X, Y, TrainConfig(steps=200, batch_size=128), progress=False)
     assert evaluate(model, X, Y) < entropy - 0.3
 
