@@ -26,14 +26,14 @@ NBCONVERT := $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 .PHONY: help lab test notebooks bench experiments seeds lint format clean
 
 help:
-	@echo "make lab        open JupyterLab on notebook 01     (LAB_ARGS=--no-browser prints the address only)"
-	@echo "make test       run all notebooks and tests        (PYTEST_ARGS=notebooks/01_cleanup.ipynb)"
-	@echo "make notebooks  execute the notebooks in place     (NOTEBOOKS=notebooks/01_cleanup.ipynb)"
-	@echo "make bench      time the lecture's recipe and ours, write bench.json"
-	@echo "make experiments  run the studies of notebook 05 from nothing, or go on with them; says first how long"
-	@echo "make seeds      add seeds to the stored comparisons (SEEDS=12: up to twelve of each)"
-	@echo "make lint       check code and notebooks           (make format mends what it can)"
-	@echo "make clean      remove .venv, caches and bench.json"
+	@echo "make lab          open JupyterLab on notebook 01     (LAB_ARGS=--no-browser prints the address only)"
+	@echo "make test         run all notebooks and tests        (PYTEST_ARGS=notebooks/01_cleanup.ipynb)"
+	@echo "make notebooks    execute the notebooks in place     (NOTEBOOKS=notebooks/01_cleanup.ipynb)"
+	@echo "make bench        time the lecture's recipe and ours, write bench.json"
+	@echo "make experiments  run the studies of notebook 05, or go on with them; says first how long"
+	@echo "make seeds        add seeds to the stored comparisons (SEEDS=12: up to twelve of each)"
+	@echo "make lint         check code and notebooks           (make format mends what it can)"
+	@echo "make clean        remove .venv, caches and bench.json"
 	@echo "PYTHON=/path/to/python chooses the Python that .venv is made with: 3.11 or newer."
 
 .venv/installed: pyproject.toml

@@ -1,11 +1,12 @@
 """Times the lecture's recipe and ours on the same models, prints a table and writes bench.json.
-Takes about two minutes; other work on the machine disturbs it."""
+Takes about three minutes; other work on the machine disturbs it."""
 
 import json
 import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from helpers import (
     split_names,
     train,
 )
+from studies import run_study
 
 OUT = Path(__file__).with_name("bench.json")
 SEED = 42
@@ -49,6 +51,9 @@ REPEATS = 7
 STEPS_A_REPEAT = 20  # of training, for the floating-point rate
 PRODUCTS_A_REPEAT = 100
 NAMES_SAMPLED = 1_000
+
+STUDIED = {"tree_fixed": replace(ROWS["tree_fixed"], steps=300)}
+STUDIED_SEEDS = range(12)
 
 
 def seeded() -> Generator:
@@ -171,6 +176,20 @@ def sampling_speedup(model: Sequential, vocab: Vocab) -> float:
     return median(seconds_of(one_after_another) / seconds_of(all_at_once) for _ in range(REPEATS))
 
 
+def harness_scaling() -> dict[str, float]:
+    """Runs per minute of a study with two workers over those with one; a first study starts the workers."""
+    rates = []
+    with tempfile.TemporaryDirectory() as folder:
+        for workers in (1, 2):
+            options = {"workers": workers, "path": Path(folder) / "bench.journal", "progress": False}
+            run_study(f"warm-up {workers}", STUDIED, range(2 * workers), **options)
+            start = time.perf_counter()
+            run_study(f"{workers} workers", STUDIED, STUDIED_SEEDS, **options)
+            rates.append(60 * len(STUDIED_SEEDS) / (time.perf_counter() - start))
+    one, two = rates
+    return {"harness_scaling": two / one, "runs_per_minute_1": one, "runs_per_minute_2": two}
+
+
 def peak_memory_mb() -> float | None:
     """The most memory that this process has had so far; None where Python cannot tell (Windows)."""
     try:
@@ -222,6 +241,8 @@ def main() -> None:
     print("sampling", flush=True)
     result["sampling_speedup"] = sampling_speedup(models[LARGE], vocab)
     result["peak_memory_mb"] = peak_memory_mb()
+    print("studies", flush=True)
+    result |= harness_scaling()
     result["bench_seconds"] = time.perf_counter() - start
     OUT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     report(result)

@@ -16,9 +16,9 @@ from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
-from statistics import fmean
 
 import matplotlib.pyplot as plt
+import numpy as np
 import optuna
 import pandas as pd
 import psutil
@@ -39,12 +39,11 @@ JOURNAL = NAMES.with_name("studies.journal")  # every run of this machine
 SERVER = "WAVENET_STORAGE"  # an environment variable: the URL of a PostgreSQL server, for many machines
 SECONDS_TO_ANSWER = 5
 SECONDS_A_HEARTBEAT = 15
+EXACT = {"n_resamples": 2**16, "rng": 0}  # up to 16 pairs all flips of signs are tried, then a sample of them
 TAKEN = TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING  # cells that nobody else need run
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-warnings.filterwarnings(
-    "ignore", "heartbeat_interval|fail_stale_trials", optuna.exceptions.ExperimentalWarning
-)
+warnings.filterwarnings("ignore", ".*heartbeat", optuna.exceptions.ExperimentalWarning)
 
 
 # ---- Storage -------------------------------------------------------------------------------------
@@ -200,12 +199,14 @@ def run_study(name, variants, seeds, run=run, workers=2, path=None, progress=Tru
         total=len(cells), desc=name, disable=not progress, file=sys.stdout, ncols=79, bar_format=layout
     )
     with closing(bar), parallel_config("loky", inner_max_num_threads=1):
-        bar.update(queue(study, cells))
-        while bar.n < len(cells):  # again if a process that shared the work left some of it
-            jobs = [delayed(work)(name, path, cells, run)] * (len(cells) - bar.n)
+        finished = queue(study, cells)
+        bar.update(finished)
+        while finished < len(cells):  # again if a process that shared the work left some of it
+            jobs = [delayed(work)(name, path, cells, run)] * (len(cells) - finished)
             try:
                 for _ in Parallel(workers, return_as="generator_unordered")(jobs):
-                    bar.update(queue(study, cells) - bar.n)
+                    before, finished = finished, queue(study, cells)
+                    bar.update(finished - before)
             except TerminatedWorkerError:
                 done = f"{queue(study, cells)} of {len(cells)} runs are stored"
                 raise RuntimeError(f"a worker of {name} died; {done}: run the same again to go on") from None
@@ -234,23 +235,24 @@ def interval(values: pd.Series, level: float = 0.95) -> tuple[float, float]:
 
 
 def compare(results: pd.DataFrame, baseline: str, metric: str = "val", alpha: float = 0.05) -> pd.DataFrame:
-    """For each variant the mean of `metric` and, seed by seed, its difference to `baseline`, with the
-    95 % interval (+-), the p-value of the exact sign-flip test (two-sided) and how often it was lower."""
+    """For each variant the mean of `metric` and, seed by seed, its difference to `baseline`, each with half
+    its 95 % interval (±), the exact two-sided sign-flip p-value, and how often it was lower."""
     table = results.pivot(index="seed", columns="variant", values=metric)
     if baseline not in table:
         raise ValueError(f"unknown baseline {baseline!r}: choose one of {list(table)}")
     rows = {}
     for variant in results["variant"].unique():
+        row = rows[variant] = dict(zip(["mean", "± mean"], interval(table[variant].dropna())))
         difference = (table[variant] - table[baseline]).dropna()
-        n, row = len(difference), dict(zip(["mean", "+-"], interval(table[variant].dropna())))
-        if variant != baseline:
-            test = stats.permutation_test([difference], fmean, permutation_type="samples", rng=0)
-            row |= dict(zip(["difference", "+- ", "p"], [*interval(difference), test.pvalue]))
-            verdict = ("lower" if row["difference"] < 0 else "higher") if test.pvalue < alpha else None
-            row |= {"wins": f"{(difference < 0).sum()}/{n}"}
-            row["verdict"] = verdict or f"not distinguishable at {n} seeds"
-        rows[variant] = row
-    return pd.DataFrame(rows).T
+        if variant == baseline:
+            continue
+        n, lower = len(difference), (difference < 0).sum()
+        p = stats.permutation_test([difference], np.mean, permutation_type="samples", **EXACT).pvalue
+        verdict = "lower" if difference.mean() < 0 else "higher"
+        row |= dict(zip(["difference", "± difference"], interval(difference)))
+        row |= {"p": p, "wins": f"{lower}/{n}"}
+        row |= {"verdict": verdict if p < alpha else f"not distinguishable at {n} seeds"}
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def plot_runs(results: pd.DataFrame, metric: str = "val", ax: plt.Axes | None = None) -> plt.Axes:
