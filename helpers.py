@@ -270,10 +270,11 @@ RECIPE = TrainConfig()  # the one that models are compared with, from notebook 0
 
 @dataclass
 class History:
-    """What training leaves behind: the loss of each step, and the time it took."""
+    """What training leaves behind: the loss of each step, the time it took, and how it ended."""
 
     losses: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    interrupted: bool = False
 
 
 def train(model: Layer, X: Tensor, Y: Tensor, config=RECIPE, seed=0, progress=True, on_step=None) -> History:
@@ -305,7 +306,7 @@ def train(model: Layer, X: Tensor, Y: Tensor, config=RECIPE, seed=0, progress=Tr
             if on_step and on_step(history):
                 break
     except KeyboardInterrupt:
-        pass
+        history.interrupted = True
     finally:
         model.train(mode)  # the mode that the model was in
         bar.close()
@@ -408,6 +409,8 @@ def run(config: RunConfig, seed: int, on_step=None, test: bool = False) -> dict:
     generator = Generator().manual_seed(seed)
     model = config.build(len(vocab), generator)
     history = train(model, *data["train"], config, seed, progress=False, on_step=on_step)
+    if history.interrupted:
+        raise KeyboardInterrupt  # an unfinished model has no record
     record = {split: evaluate(model, *data[split]) for split in data if test or split != "test"}
     record |= {"parameters": count_parameters(model), "seconds": round(history.seconds, 2)}
     record |= {"curve": smooth(history.losses).round(4).tolist(), "config": asdict(config)}

@@ -5,6 +5,7 @@ Notebook 05 uses all of it; the figures and tests of comparisons stand at the en
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import sys
@@ -29,7 +30,7 @@ from optuna.storages import JournalStorage, RDBStorage, fail_stale_trials
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 from scipy import stats
-from sqlalchemy.engine import make_url
+from sqlalchemy import create_engine, func, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
@@ -37,6 +38,7 @@ from helpers import COLORS, NAMES, ROWS, run
 
 JOURNAL = NAMES.with_name("studies.journal")  # every run of this machine
 SERVER = "WAVENET_STORAGE"  # an environment variable: the URL of a PostgreSQL server, for many machines
+FIRST = b'{"op_code":'  # the first bytes of each line of Optuna's journal
 SECONDS_TO_ANSWER = 5
 SECONDS_A_HEARTBEAT = 15
 EXACT = {"n_resamples": 2**16, "rng": 0}  # up to 16 pairs all flips of signs are tried, then a sample of them
@@ -55,23 +57,30 @@ def open_study(name: str, path: str | Path | None = None) -> optuna.Study:
     else:
         storage = open_journal(Path(path or JOURNAL))
     sampler = optuna.samplers.TPESampler(constant_liar=True)  # other workers' running trials count as bad
-    return optuna.create_study(storage=storage, sampler=sampler, study_name=name, load_if_exists=True)
+    what = {"study_name": name, "storage": storage, "sampler": sampler}
+    try:
+        return optuna.load_study(**what)  # only reads, while create_study always writes to the journal
+    except KeyError:
+        return optuna.create_study(**what, load_if_exists=True)
 
 
 def open_server(url: str) -> RDBStorage:
     """The PostgreSQL database at `url`; ValueError if there is none, or none that answers."""
+    options = {"connect_args": {"connect_timeout": SECONDS_TO_ANSWER}, "pool_pre_ping": True}
     try:
-        place = make_url(url).render_as_string(hide_password=True)
-        if not place.startswith("postgresql"):
-            raise ValueError(
-                f"{SERVER} is {place}: give postgresql://user:password@host/database, or unset it"
-            )
-        engine = {"connect_args": {"connect_timeout": SECONDS_TO_ANSWER}, "pool_pre_ping": True}
-        return RDBStorage(url, engine, heartbeat_interval=SECONDS_A_HEARTBEAT)
-    except (SQLAlchemyError, ImportError) as error:
+        if (backend := make_url(url).get_backend_name()) != "postgresql":
+            raise ValueError(f"{backend} is not supported")
+        with create_engine(
+            url, **options
+        ).begin() as connection:  # two that begin at once make no table twice
+            connection.execute(select(func.pg_advisory_xact_lock(zlib.crc32(b"wavenet"))))
+            return RDBStorage(url, options, heartbeat_interval=SECONDS_A_HEARTBEAT)
+    except (SQLAlchemyError, ImportError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        message = f"no database answers at {SERVER} ({reason}): start the server, mend the URL or unset it"
-        raise ValueError(message) from None
+        raise ValueError(
+            f"no database answers at {SERVER} ({reason}): start the server, "
+            "set the URL to postgresql://user:password@host/database, or unset it"
+        ) from None
 
 
 def open_journal(path: Path) -> JournalStorage:
@@ -91,14 +100,18 @@ def open_journal(path: Path) -> JournalStorage:
 
 
 def cut_torn_line(path: Path) -> None:
-    """Takes off what a killed process wrote of a last line: the next line would be appended to it."""
+    """Takes off what a killed process wrote of a last line: the next line would be appended to it.
+    ValueError for a file that does not begin or end as a journal does; Optuna checks what is between."""
     lock = JournalFileOpenLock(str(path))
     lock.acquire()  # no other process is writing now, so a last line without its end has none to come
     try:
         with path.open("rb+") as file:
             text = file.read()
-            torn = text.rpartition(b"\n")[2]
-            if torn and text.startswith(b'{"op_code":'):
+            whole, _, torn = text.rpartition(b"\n")
+            if not (text.startswith(FIRST) or FIRST.startswith(text)):
+                raise ValueError("another kind of file")
+            json.loads(whole.rpartition(b"\n")[2] or b"{}")
+            if torn:
                 print(f"{path.name}: the last line was torn, {len(torn)} bytes are cut off")
                 file.truncate(len(text) - len(torn))
     finally:
@@ -138,7 +151,7 @@ def work(name: str, path: str | Path | None, cells: dict, run: Callable) -> None
         _, config, seed = cells[cell]
         record = run(config(trial) if callable(config) else config, seed)
         trial.set_user_attr("record", record)
-        return record["val"]
+        return math.inf if math.isnan(record["val"]) else record["val"]  # Optuna takes no nan
 
     if study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         study.optimize(objective, n_trials=1)

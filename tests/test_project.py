@@ -98,7 +98,9 @@ def test_readme_names_the_two_commands(command):
     assert command in read("README.md")
 
 
-@pytest.mark.parametrize("target", ["lab", "test", "notebooks", "bench", "experiments", "seeds", "lint", "clean"])
+@pytest.mark.parametrize(
+    "target", ["lab", "test", "notebooks", "bench", "experiments", "seeds", "lint", "clean"]
+)
 def test_makefile_has_and_explains_the_target(target):
     assert re.search(rf"^{target}:", read("Makefile"), re.MULTILINE)
     assert f'"make {target} ' in read("Makefile")
