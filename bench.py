@@ -1,6 +1,7 @@
 """Times the lecture's recipe and ours on the same models, prints a table and writes bench.json.
 Takes about three minutes; other work on the machine disturbs it."""
 
+import ast
 import json
 import os
 import platform
@@ -13,7 +14,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 
+import nbformat
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -54,6 +57,10 @@ NAMES_SAMPLED = 1_000
 
 STUDIED = {"tree_fixed": replace(ROWS["tree_fixed"], steps=300)}
 STUDIED_SEEDS = range(12)
+
+CONVOLUTION = Path(__file__).parent / "notebooks" / "06_convolution.ipynb"
+CONTEXTS = [8, 16, 32, 64, 128, 256, 1024]
+LETTERS = 256  # generated at once
 
 
 def seeded() -> Generator:
@@ -190,6 +197,39 @@ def harness_scaling() -> dict[str, float]:
     return {"harness_scaling": two / one, "runs_per_minute_1": one, "runs_per_minute_2": two}
 
 
+# ---- Tree, convolution and queues, by the functions of notebook 06 --------------------------------
+def definitions(notebook: Path, **known) -> SimpleNamespace:
+    """What the notebook imports and defines, without anything that it computes. Its functions see `known`."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    module = ast.parse("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
+    kept = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef
+    module.body = [node for node in module.body if isinstance(node, kept)]
+    exec(compile(module, notebook.name, "exec"), known)
+    return SimpleNamespace(**known)
+
+
+def convolution_speedups(vocab: Vocab, names: list[str]) -> dict[str, dict]:
+    """By context length: the tree's multiply-adds and seconds over those of the convolution that copies the
+    dots, on whole names (conv) and for one more letter of many names at once (cached). And how much longer
+    such a letter takes than at the smallest context (scaling). One thread."""
+    ways = {"TREE": "tree", "VALID": "dots computed", "ONCE": "dots copied"}
+    nb = definitions(CONVOLUTION, vocab=vocab, SEED=SEED, **ways)
+    tree, once = ways["TREE"], ways["ONCE"]
+    result, seconds = {"conv_speedup": {}, "cached_speedup": {}}, {}
+    with one_thread():
+        for context in CONTEXTS:
+            whole = nb.measure([context], names).loc[context]
+            work = sum(pd.Series(nb.multiply_adds(context, len(name) + 1)) for name in names)
+            pair = {"counted": work[tree] / work[once], "measured": whole[tree] / whole[once]}
+            result["conv_speedup"][context] = pair
+            step, work = nb.steps(context, LETTERS), nb.multiply_adds(context, 1)
+            pair = {"counted": work[tree] / work[once], "measured": step["tree"] / step["queues"]}
+            result["cached_speedup"][context] = pair
+            seconds[context] = step["queues"]
+    scaling = {context: value / seconds[CONTEXTS[0]] for context, value in seconds.items()}
+    return result | {"cached_generation_scaling": scaling}
+
+
 def peak_memory_mb() -> float | None:
     """The most memory that this process has had so far; None where Python cannot tell (Windows)."""
     try:
@@ -243,6 +283,8 @@ def main() -> None:
     result["peak_memory_mb"] = peak_memory_mb()
     print("studies", flush=True)
     result |= harness_scaling()
+    print("tree, convolution and queues", flush=True)
+    result |= convolution_speedups(vocab, splits["val"][:128])
     result["bench_seconds"] = time.perf_counter() - start
     OUT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     report(result)

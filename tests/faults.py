@@ -1,5 +1,5 @@
-"""Does a mistake in helpers.py turn `make test` red? Plants one fault at a time in a copy of the checkout
-and runs the same command there, with -x to end at the first failure. Exits with 1 if a fault goes unseen."""
+"""Does a mistake turn `make test` red? Plants one fault at a time in a copy of the checkout and runs the same
+command there, with -x to end at the first failure. Exits with 1 if a fault goes unseen."""
 
 import argparse
 import os
@@ -31,20 +31,21 @@ PASSED, FAILED = 0, 1  # pytest's exit codes; any other means that it could not 
 
 @dataclass(frozen=True)
 class Fault:
-    """`old` is replaced by `new`; helpers.py must hold it exactly `times` times."""
+    """`old` is replaced by `new`; each of the files must hold it exactly `times` times."""
 
     name: str
     what: str
     old: str
     new: str
     times: int = 1
+    files: tuple[str, ...] = ("helpers.py",)  # in a notebook, old and new must need no escape of JSON
 
     def plant(self, folder: Path) -> None:
-        path = folder / "helpers.py"
-        text = path.read_text(encoding="utf-8")
-        if text.count(self.old) != self.times:
-            raise LookupError(f"helpers.py holds this {text.count(self.old)} times, not {self.times}")
-        path.write_text(text.replace(self.old, self.new), encoding="utf-8")
+        for file in self.files:
+            text = (folder / file).read_text(encoding="utf-8")
+            if text.count(self.old) != self.times:
+                raise LookupError(f"{file} holds this {text.count(self.old)} times, not {self.times}")
+            (folder / file).write_text(text.replace(self.old, self.new), encoding="utf-8")
 
     def __str__(self) -> str:
         lines = [f"- {line}" for line in self.old.splitlines()] + [
@@ -154,6 +155,20 @@ FAULTS = [
         "training leaves the model in training mode",
         "model.train(mode)  # the mode that the model was in",
         "model.train()",
+    ),
+    Fault(
+        "zero-padding",
+        "zeros stand before a name, not the all-dots activation",
+        "before = x[:, :1].expand(-1, self.reach, -1)",
+        "before = torch.zeros_like(x[:, :1].expand(-1, self.reach, -1))",
+        files=("notebooks/06_convolution.ipynb",),
+    ),
+    Fault(
+        "time-shift",
+        "the convolution is shifted by one: the newest place is not read",
+        "return super().__call__(torch.cat([before, x], 1))",
+        "return super().__call__(torch.cat([before, x[:, :1], x[:, :-1]], 1))",
+        files=("notebooks/06_convolution.ipynb",),
     ),
 ]
 

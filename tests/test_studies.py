@@ -599,3 +599,39 @@ def test_a_run_can_be_watched():
 def test_a_config_that_cannot_be_built_is_refused(wrong):
     with pytest.raises(ValueError, match="architecture takes .*, sizes take 1 or more|power of two|2, 4, 8"):
         RunConfig(**wrong)
+
+
+# ---- The stored results ------------------------------------------------------------------------------------
+def stored(study):
+    return pd.read_json(ROOT / "data" / "results" / f"{study}.jsonl", lines=True)
+
+
+CLAIMS = {
+    "context 3 → 8": ("flat3", "flat8"),
+    "flat → tree": ("flat8", "tree"),
+    "BatchNorm fixed": ("tree", "tree_fixed"),
+    "scaled up": ("tree_fixed", "tree_large"),
+    "flat → tree, both with 76 K parameters": ("flat_large", "tree_large"),
+}
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_the_readme_says_of_each_claim_what_the_stored_seeds_say(claim):
+    old, new = CLAIMS[claim]
+    row = compare(stored("rows"), old).loc[new]
+    difference = f"{row['difference']:+.4f} ± {row['± difference']:.4f}".replace("-", "−")
+    wins, n = row["wins"].split("/")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (line,) = [line for line in readme.splitlines() if line.startswith(f"| {claim} |")]
+    assert f"| {difference} | {wins} of {n} " in line
+    assert ("real" in line) == (row["verdict"] == "lower")
+
+
+@pytest.mark.parametrize("study", ["rows", "leak_free", "search", "final", "grid"])
+def test_stored_results_are_whole(study):
+    results = stored(study)
+    assert not results.duplicated(["variant", "seed"]).any()
+    assert results.groupby("variant")["seed"].nunique().nunique() == 1  # as many seeds of each variant
+    assert results["val"].between(1.9, 2.5).all()
+    for config in results["config"]:
+        RunConfig(**config)
