@@ -2,8 +2,9 @@
 
 PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
 BIN := .venv/bin
-SOURCES := helpers.py studies.py experiments.py bench.py tests data assets notebooks
-SEEDS ?= 8
+SOURCES := helpers.py studies.py wavenet.py experiments.py bench.py tests data assets notebooks
+SEEDS ?=
+ONLY ?=
 NOTEBOOKS ?= $(sort $(wildcard notebooks/0*.ipynb))
 INSTALL_ARGS ?= --quiet
 LAB_ARGS ?=
@@ -30,8 +31,8 @@ help:
 	@echo "make test         run all notebooks and tests        (PYTEST_ARGS=notebooks/01_cleanup.ipynb)"
 	@echo "make notebooks    execute the notebooks in place     (NOTEBOOKS=notebooks/01_cleanup.ipynb)"
 	@echo "make bench        time the lecture's recipe and ours, write bench.json"
-	@echo "make experiments  run the studies of notebook 05, or go on with them; says first how long"
-	@echo "make seeds        add seeds to the stored comparisons (SEEDS=12: up to twelve of each)"
+	@echo "make experiments  run the stored studies, or go on       (ONLY=ablation); says first how long"
+	@echo "make seeds        add seeds to stored comparisons    (SEEDS=24: up to 24 of each; ONLY=ablation)"
 	@echo "make lint         check code and notebooks           (make format mends what it can)"
 	@echo "make clean        remove .venv, caches and bench.json"
 	@echo "PYTHON=/path/to/python chooses the Python that .venv is made with: 3.11 or newer."
@@ -58,12 +59,13 @@ notebooks: .venv/installed
 bench: .venv/installed
 	$(BIN)/python bench.py
 
+CHOICE = $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ONLY),--only $(ONLY))
 # A rerun of finished studies changes nothing; without data/studies.journal they begin from nothing.
 experiments: .venv/installed
-	$(BIN)/python experiments.py --seeds $(SEEDS)
+	$(BIN)/python experiments.py $(CHOICE)
 
 seeds: .venv/installed
-	$(BIN)/python experiments.py --seeds $(SEEDS) --add
+	$(BIN)/python experiments.py --add $(CHOICE)
 
 lint: .venv/installed
 	$(BIN)/ruff check $(SOURCES)

@@ -280,6 +280,19 @@ class History:
 def train(model: Layer, X: Tensor, Y: Tensor, config=RECIPE, seed=0, progress=True, on_step=None) -> History:
     """Trains `model` in place on X (N, T), Y (N,); the same `seed` gives the same batches. Kernel ->
     Interrupt ends it with what there is; so does on_step(history), called each step, if it returns True."""
+    generator, size = Generator().manual_seed(seed), min(config.batch_size, len(X))
+
+    def batches():
+        while True:
+            shuffled = torch.randperm(len(X), generator=generator).split(size)
+            for ix in shuffled[: len(X) // size]:  # (batch_size,)
+                yield X[ix], Y[ix]
+
+    return fit(model, batches(), config, progress, on_step)
+
+
+def fit(model: Layer, batches: Iterable, config: TrainConfig, progress=True, on_step=None) -> History:
+    """The loop of train, on any batches of x and y: logits (..., V) of x; y (...), -100 where none counts."""
     embedding, *others = model.parameters()  # the embedding comes first in every model
     rest = {"params": others, "weight_decay": config.weight_decay}
     optimizer = torch.optim.AdamW([rest, {"params": embedding, "weight_decay": 0.0}], fused=True)
@@ -287,15 +300,11 @@ def train(model: Layer, X: Tensor, Y: Tensor, config=RECIPE, seed=0, progress=Tr
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, cycle, cycle_momentum=False)
     layout = "{desc} |{bar}| {n_fmt}/{total_fmt} steps"  # no clock: the stored bars of two runs are equal
     bar = tqdm(total=config.steps, disable=not progress, file=sys.stdout, ncols=79, bar_format=layout)
-    generator, size = Generator().manual_seed(seed), min(config.batch_size, len(X))
     history, mode, start = History(), model.training, time.perf_counter()
     model.train()
     try:
-        for step in range(config.steps):
-            if step % (len(X) // size) == 0:
-                shuffled = torch.randperm(len(X), generator=generator).split(size)
-            ix = shuffled[step % (len(X) // size)]  # (batch_size,)
-            loss = F.cross_entropy(model(X[ix]), Y[ix])
+        for _, (x, y) in zip(range(config.steps), batches):
+            loss = F.cross_entropy(model(x).flatten(0, -2), y.flatten())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

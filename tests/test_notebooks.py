@@ -13,7 +13,8 @@ import helpers
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("0*.ipynb"))
-HELPERS = ast.parse((ROOT / "helpers.py").read_text(encoding="utf-8"))
+MODULES = "helpers.py", "wavenet.py"  # what is defined there and in a notebook is the same
+DEFINED = ast.parse("\n".join((ROOT / module).read_text(encoding="utf-8") for module in MODULES))
 
 MOST_LINES = 30  # in a code cell, blank ones aside
 MOST_IN_A_ROW = 2  # code cells with no prose between
@@ -132,8 +133,8 @@ def defined_otherwise(module, shared):
     return {name for name in others if not is_checked(name, module)}
 
 
-def test_defines_nothing_otherwise_than_helpers(notebook):
-    assert not defined_otherwise(parsed(notebook), HELPERS)
+def test_defines_nothing_otherwise_than_the_modules(notebook):
+    assert not defined_otherwise(parsed(notebook), DEFINED)
 
 
 def test_takes_from_helpers_what_is_there(notebook):
