@@ -48,7 +48,7 @@ ABLATION = {
     "half the depth": replace(FULL, stacks=1),
     "no dropout": replace(FULL, dropout=0.0),
 }
-LONG = replace(FULL, steps=14_000, dropout=0.2, weight_decay=0.2)
+LONG = replace(FULL, steps=14_000, channels=96, skip_channels=96, dropout=0.3, weight_decay=0.2)
 
 
 def propose(trial: optuna.Trial) -> RunConfig:

@@ -23,6 +23,7 @@ import numpy as np
 import optuna
 import pandas as pd
 import psutil
+import torch
 from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from optuna.distributions import distribution_to_json
@@ -154,7 +155,12 @@ def work(name: str, path: str | Path | None, cells: dict, run: Callable) -> None
         return math.inf if math.isnan(record["val"]) else record["val"]  # Optuna takes no nan
 
     if study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        study.optimize(objective, n_trials=1)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # a worker has one anyway, but a single worker is this process itself
+        try:
+            study.optimize(objective, n_trials=1)
+        finally:
+            torch.set_num_threads(threads)
     else:  # others run what is left: look again, but not all the time
         time.sleep(0.5)
 
@@ -202,8 +208,9 @@ def run_study(name, variants, seeds, run=run, workers=2, path=None, progress=Tru
 
     `variants`: names of ROWS, or {name: config}, a config being a dataclass; or a function that makes one of
     an Optuna trial's suggestions, which makes the study a search with as many trials as seeds. The record is
-    a dict that JSON can hold, with the loss to minimise as "val". Each of the `workers` is a process with
-    one torch thread. Killed or interrupted at any moment, the same call goes on; finished runs are only read.
+    a dict that JSON can hold, with the loss to minimise as "val". Each of the `workers` is a process (a single
+    one is this process) with one torch thread. Killed or interrupted at any moment, the same call goes on;
+    finished runs are only read.
     """
     cells = make_cells(variants, seeds, run)
     study = open_study(name, path)

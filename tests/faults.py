@@ -54,6 +54,7 @@ class Fault:
         return "\n".join(f"    {line}" for line in lines)
 
 
+WAVENET = "wavenet.py", "notebooks/07_full_wavenet.ipynb"
 FAULTS = [
     Fault(
         "batchnorm-axis",
@@ -169,6 +170,27 @@ FAULTS = [
         "return super().__call__(torch.cat([before, x], 1))",
         "return super().__call__(torch.cat([before, x[:, :1], x[:, :-1]], 1))",
         files=("notebooks/06_convolution.ipynb",),
+    ),
+    Fault(
+        "residual-not-added",
+        "the residual is not added",
+        "x = x + self.onward(z) if self.residual else self.onward(z)",
+        "x = self.onward(z)",
+        files=WAVENET,
+    ),
+    Fault(
+        "wavenet-time-shift",
+        "WaveNet's convolutions are shifted by one",
+        "return self.linear(torch.cat([seen[:, :T], x], -1))",
+        "return self.linear(torch.cat([seen[:, :T], seen[:, self.dilation - 1 : -1]], -1))",
+        files=WAVENET,
+    ),
+    Fault(
+        "filling-counts",
+        "the filling of a batch of names counts as letters",
+        "batch_first=True, padding_value=-100)",
+        "batch_first=True, padding_value=0)",
+        files=WAVENET,
     ),
 ]
 
