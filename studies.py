@@ -208,8 +208,8 @@ def run_study(name, variants, seeds, run=run, workers=2, path=None, progress=Tru
 
     `variants`: names of ROWS, or {name: config}, a config being a dataclass; or a function that makes one of
     an Optuna trial's suggestions, which makes the study a search with as many trials as seeds. The record is
-    a dict that JSON can hold, with the loss to minimise as "val". Each of the `workers` is a process (a single
-    one is this process) with one torch thread. Killed or interrupted at any moment, the same call goes on;
+    a dict that JSON can hold, with the loss to minimise as "val". Each of the `workers` is a process (one
+    alone is this process) with one torch thread. Killed or interrupted at any moment, the same call goes on;
     finished runs are only read.
     """
     cells = make_cells(variants, seeds, run)
