@@ -2,10 +2,10 @@
 
 PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
 BIN := .venv/bin
-SOURCES := helpers.py studies.py wavenet.py experiments.py bench.py tests data assets notebooks
+SOURCES := helpers.py studies.py wavenet.py exercises.py experiments.py bench.py tests data assets docs notebooks
 SEEDS ?=
 ONLY ?=
-NOTEBOOKS ?= $(sort $(wildcard notebooks/0*.ipynb))
+NOTEBOOKS ?= $(sort $(wildcard notebooks/0*.ipynb)) notebooks/solutions.ipynb
 INSTALL_ARGS ?= --quiet
 LAB_ARGS ?=
 PYTEST_ARGS ?=
@@ -24,11 +24,13 @@ NBCONVERT := $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	--ClearMetadataPreprocessor.clear_cell_metadata=False \
 	--ClearMetadataPreprocessor.preserve_nb_metadata_mask="{'kernelspec', ('language_info', 'name')}"
 
-.PHONY: help lab test notebooks bench experiments seeds lint format clean
+.PHONY: help lab test browser site notebooks bench experiments seeds lint format clean
 
 help:
 	@echo "make lab          open JupyterLab on notebook 01     (LAB_ARGS=--no-browser prints the address only)"
 	@echo "make test         run all notebooks and tests        (PYTEST_ARGS=notebooks/01_cleanup.ipynb)"
+	@echo "make browser      move every slider in JupyterLab in Chromium, open every page of the site"
+	@echo "make site         build pages to read into build/site from the notebooks as they are"
 	@echo "make notebooks    execute the notebooks in place     (NOTEBOOKS=notebooks/01_cleanup.ipynb)"
 	@echo "make bench        time the lecture's recipe and ours, write bench.json"
 	@echo "make experiments  run the stored studies, or go on       (ONLY=ablation); says first how long"
@@ -51,6 +53,13 @@ lab: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest --nbval --nbval-current-env $(PYTEST_ARGS)
+
+# -s: the sliders' latencies are part of the output. What needs no Chromium is in `make test`.
+browser: site
+	$(BIN)/python -m pytest -s tests/browser $(PYTEST_ARGS)
+
+site: .venv/installed
+	$(BIN)/python -m sphinx -b html -c docs -d build/doctrees -q -W --keep-going . build/site
 
 notebooks: .venv/installed
 	@set -e; for notebook in $(NOTEBOOKS); do $(NBCONVERT) "$$notebook"; done

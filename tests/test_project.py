@@ -91,6 +91,7 @@ def test_workflow_runs_on_three_systems():
 def test_ci_calls_the_test_command_of_the_readme():
     assert re.search(r"^make test$", read(".ci/run"), re.MULTILINE)
     assert re.search(r"^make lint$", read(".ci/run"), re.MULTILINE)
+    assert re.search(r"^make browser$", read(".ci/run"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", ["make lab", "make test"])
@@ -99,7 +100,8 @@ def test_readme_names_the_two_commands(command):
 
 
 @pytest.mark.parametrize(
-    "target", ["lab", "test", "notebooks", "bench", "experiments", "seeds", "lint", "clean"]
+    "target",
+    ["lab", "test", "browser", "site", "notebooks", "bench", "experiments", "seeds", "lint", "clean"],
 )
 def test_makefile_has_and_explains_the_target(target):
     assert re.search(rf"^{target}:", read("Makefile"), re.MULTILINE)
