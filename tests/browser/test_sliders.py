@@ -239,7 +239,8 @@ def test_a_name_can_be_typed(book, stem):
     if stem != "03_wavenet":  # which leaves out what is no letter
         book.until(lambda: "unknown" in book.text(), 2, "what is wrong with em3ma")
     box.fill(was)
-    book.until(lambda: book.text() == before, 2, "the first name again")
+    again = "of 'diondre'" if stem == "06_convolution" else before  # where the letter stays at emma's last
+    book.until(lambda: again in book.text(), 2, "the first name again")
     book.check_faultless()
 
 
@@ -298,9 +299,9 @@ BROKEN = {
 
 @pytest.mark.parametrize("stem", BROKEN)
 def test_a_broken_callback_is_found(lab, chromium, watch, stem, monkeypatch):
-    monkeypatch.setattr("lab.PATIENCE", 3)
     page = chromium.new_context(viewport={"width": 1400, "height": 1000}).new_page()
     book = Book(watch(page), lab.write(stem, f"{stem}_broken", change=BROKEN[stem], whole=False))
+    monkeypatch.setattr("lab.PATIENCE", 3)
     with pytest.raises(AssertionError):
         check_sliders(book, stem)
     page.context.close()
