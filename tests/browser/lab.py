@@ -99,7 +99,7 @@ def names(source):
     for table in tables:  # those of functions, classes and comprehensions are added while the loop runs
         tables += table.get_children()
         used |= {one.get_name() for one in table.get_symbols() if one.is_global()}
-    return bound, used
+    return bound - {"_"}, used
 
 
 def needed(sources):
