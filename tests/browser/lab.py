@@ -20,6 +20,7 @@ SETTINGS = {  # all cells are in the page, in view or not; nothing is asked of t
     "@jupyterlab/notebook-extension/tracker": '{"windowingMode": "none"}',
     "@jupyterlab/apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
 }
+RUNS = 180  # seconds that a notebook may take
 PATIENCE = 10  # seconds that a control may take to answer at all, before the test gives up
 
 
@@ -88,7 +89,7 @@ class Lab:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
         nbformat.write(notebook, self.copy / "notebooks" / f"{name}.ipynb")
-        return f"http://127.0.0.1:{self.port}/lab/tree/notebooks/{name}.ipynb"
+        return f"http://127.0.0.1:{self.port}/lab/tree/notebooks/{name}.ipynb?reset"  # no other open beside it
 
 
 def names(source):
@@ -166,6 +167,12 @@ READY = """() => {
   const session = window.jupyterapp?.shell.currentWidget?.sessionContext;
   return session?.session?.kernel?.status === "idle" && document.querySelector(".jp-Notebook .jp-CodeCell");
 }"""
+# The command that runs all cells comes back before the last has run.
+RAN = """() => {
+  const {content, sessionContext} = window.jupyterapp.shell.currentWidget;
+  const cells = content.widgets.filter(cell => cell.model.type === "code" && cell.model.sharedModel.source);
+  return sessionContext.session.kernel.status === "idle" && cells.every(cell => cell.model.executionCount);
+}"""
 FAILED = """() => window.jupyterapp.shell.currentWidget.content.widgets.filter(cell =>
   cell.model.type === "code" && !cell.model.sharedModel.getMetadata("tags")?.includes("raises-exception") &&
   cell.model.outputs.toJSON().some(output => output.output_type === "error")
@@ -180,6 +187,7 @@ class Book:
         self.page.goto(address)
         self.page.wait_for_function(READY, timeout=60_000)
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        self.page.wait_for_function(f"({RAN})() || ({FAILED})().length", polling=200, timeout=1000 * RUNS)
         assert not self.page.evaluate(FAILED)
         self.root = self.page.locator(".jp-OutputArea .widget-vbox").filter(
             has=self.page.locator(".widget-slider")
