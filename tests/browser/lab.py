@@ -89,7 +89,8 @@ class Lab:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
         nbformat.write(notebook, self.copy / "notebooks" / f"{name}.ipynb")
-        return f"http://127.0.0.1:{self.port}/lab/tree/notebooks/{name}.ipynb?reset"  # no other open beside it
+        # reset: no notebook that was open before is opened beside it
+        return f"http://127.0.0.1:{self.port}/lab/tree/notebooks/{name}.ipynb?reset"
 
 
 def names(source):
