@@ -5,7 +5,7 @@ import ast
 import contextlib
 import io
 import re
-from math import log
+from math import log, nan
 from pathlib import Path
 
 import nbformat
@@ -345,7 +345,7 @@ def test_the_bar_is_beaten_by_an_interval_not_by_luck(monkeypatch):
     assert verdict(1.984, 1.9841, 1.9842).startswith(RIGHT + ": val 1.9841 ± 0.0002")
     assert verdict(1.97, 1.984, 1.98).startswith(WRONG) and trained == [0, 1, 2] * 2
     assert "expected is less than 1.985 within 120 s" in verdict(1.985, 1.9, 1.9) and trained[6:] == [0]
-    assert "with seed 1 after 3 of 3 steps, 30 s: the training has diverged" in verdict(1.97, float("nan"), 1.97)
+    assert "seed 1 after 3 of 3 steps, 30 s: the training has diverged" in verdict(1.97, nan, 1.97)
 
 
 def test_training_stops_when_the_budget_is_spent(monkeypatch):

@@ -122,9 +122,9 @@ PARTS = """root => ({
   text: [...root.querySelectorAll(".widget-html-content")].map(text => text.innerHTML).join(),
 })"""
 
-# Sets window.answer to a promise of the milliseconds from the next key to the answer: all `kinds` of it have
-# changed and the picture is there to be painted.
-ARM = f"""(root, kinds) => {{
+# Sets window.answer to a promise of the milliseconds from the next key to the answer: text and picture have
+# changed, and the picture is there to be painted.
+ARM = f"""root => {{
   const parts = {PARTS}, before = parts(root);
   let pressed = null;
   const press = event => {{ pressed = event.timeStamp; }};
@@ -132,7 +132,7 @@ ARM = f"""(root, kinds) => {{
   window.answer = new Promise(done => {{
     const observer = new MutationObserver(async () => {{
       const now = parts(root);
-      if (!kinds.every(kind => now[kind] !== before[kind])) return;
+      if (now.picture === before.picture || now.text === before.text) return;
       observer.disconnect();
       for (const image of root.querySelectorAll("img")) await image.decode();
       done(performance.now() - pressed);
@@ -142,11 +142,16 @@ ARM = f"""(root, kinds) => {{
 }}"""
 ANSWER = "patience => Promise.race([window.answer, new Promise(done => setTimeout(done, patience, null))])"
 
-PIXELS = """async image => {
-  await image.decode();
-  const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight), pen = canvas.getContext("2d");
-  pen.drawImage(image, 0, 0);
-  return Array.from(new Uint32Array(pen.getImageData(0, 0, canvas.width, canvas.height).data.buffer)).join();
+PIXELS = """async images => {
+  const found = [];
+  for (const image of images) {
+    await image.decode();
+    const size = [image.naturalWidth, image.naturalHeight];
+    const pen = new OffscreenCanvas(...size).getContext("2d");
+    pen.drawImage(image, 0, 0);
+    found.push(new Uint32Array(pen.getImageData(0, 0, ...size).data.buffer).join());
+  }
+  return found.join();
 }"""
 
 # From now on every error that the kernel tells of is kept, shown in the notebook or not.
@@ -220,8 +225,8 @@ class Book:
         return "\n".join(self.root.locator(".widget-html-content").all_inner_texts())
 
     def picture(self):
-        """A digest of the pixels of the picture."""
-        return hashlib.sha256(self.root.locator("img").evaluate(PIXELS).encode()).hexdigest()
+        """A digest of the pixels of the pictures."""
+        return hashlib.sha256(self.root.locator("img").evaluate_all(PIXELS).encode()).hexdigest()
 
     def button(self, name):
         return self.root.get_by_role("button", name=name, exact=True)
@@ -231,13 +236,13 @@ class Book:
         return self.root.locator(".progress-bar").evaluate("bar => parseFloat(bar.style.width) || 0")
 
     # ---- What a hand does ----
-    def press(self, target, key, kinds):
-        """Focuses and presses a key; milliseconds until all `kinds` (picture, text) have changed."""
+    def press(self, target, key):
+        """Focuses and presses a key; milliseconds until pictures and text have changed."""
         target.focus()
-        self.root.evaluate(ARM, kinds)
+        self.root.evaluate(ARM)
         self.page.keyboard.press(key)
         milliseconds = self.page.evaluate(ANSWER, 1000 * PATIENCE)
-        assert milliseconds is not None, f"no new {' and '.join(kinds)} within {PATIENCE} s of {key}"
+        assert milliseconds is not None, f"no new picture and text within {PATIENCE} s of {key}"
         return milliseconds
 
     def until(self, condition, seconds, what):

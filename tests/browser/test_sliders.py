@@ -67,28 +67,15 @@ def reuse_words(at):
     return [f"{which}: {at['block size'] - 1} fusions"]
 
 
-# Each notebook's sliders with the values they offer and the one they stand at; what answers; what it says.
+# Each notebook's sliders with the values they offer and the one they stand at; what the text must say.
 NOTEBOOKS = {
     "02_flat_baseline": (
         {"block size": (list(range(1, 17)), 8), "hidden": (list(range(20, 701, 20)), 200)},
-        ["text"],
         flat_words,
     ),
-    "03_wavenet": (
-        {"block size": (POWERS, 8), "hidden": (list(range(4, 257, 4)), 68)},
-        ["picture", "text"],
-        tree_words,
-    ),
-    "05_experiments": (
-        {"block size": (POWERS, 8), "hidden": ([32, 64, 128, 256], 64)},
-        ["picture", "text"],
-        grid_words,
-    ),
-    "06_convolution": (
-        {"block size": (POWERS, 8), "letter": (list(range(1, 9)), 7)},
-        ["picture", "text"],
-        reuse_words,
-    ),
+    "03_wavenet": ({"block size": (POWERS, 8), "hidden": (list(range(4, 257, 4)), 68)}, tree_words),
+    "05_experiments": ({"block size": (POWERS, 8), "hidden": ([32, 64, 128, 256], 64)}, grid_words),
+    "06_convolution": ({"block size": (POWERS, 8), "letter": (list(range(1, 9)), 7)}, reuse_words),
 }
 
 
@@ -119,7 +106,7 @@ def check_words(book, words):
 
 def check_slider(book, stem, label):
     """Moves it through its values and back, one key each; the milliseconds that each move took."""
-    sliders, kinds, says = NOTEBOOKS[stem]
+    sliders, says = NOTEBOOKS[stem]
     at = {name: start for name, (_, start) in sliders.items()}
     values, start = sliders[label]
     place, step, times, pictures = values.index(start), 1, [], {start: book.picture()}
@@ -127,14 +114,12 @@ def check_slider(book, stem, label):
         if not 0 <= place + step < len(values) or len(times) == MOVES // 2:
             step = -step
         place += step
-        times.append(book.press(book.handle(label), "ArrowRight" if step > 0 else "ArrowLeft", kinds))
+        times.append(book.press(book.handle(label), "ArrowRight" if step > 0 else "ArrowLeft"))
         at[label] = values[place]
         assert book.readout(label) == str(values[place])
         check_words(book, says(at))
-        if "picture" in kinds:
-            assert pictures.setdefault(values[place], book.picture()) == book.picture()
-    if "picture" in kinds:
-        assert len(set(pictures.values())) == len(pictures), "two values with one picture"
+        assert pictures.setdefault(values[place], book.picture()) == book.picture()
+    assert len(set(pictures.values())) == len(pictures), "two values with one picture"
     return times
 
 
@@ -162,7 +147,7 @@ def settle(book, what, words, picture=None):
 
 
 def test_a_slider_that_is_dragged_fast_ends_at_its_last_value(book, stem):
-    sliders, _, says = NOTEBOOKS[stem]
+    sliders, says = NOTEBOOKS[stem]
     for label, (values, start) in sliders.items():
         at, standing = {name: value for name, (_, value) in sliders.items()}, book.picture()
         place = values.index(start)
@@ -225,7 +210,7 @@ def test_a_block_size_that_the_tree_cannot_take_is_not_offered(book, stem):
         seen.add(book.readout("block size"))
     assert seen == set(map(str, POWERS))
     assert "powers of two" in book.text()
-    sliders, _, says = NOTEBOOKS[stem]
+    sliders, says = NOTEBOOKS[stem]
     settle(book, "block size 8", says({name: value for name, (_, value) in sliders.items()}))
 
 
