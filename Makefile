@@ -46,10 +46,11 @@ help:
 	$(BIN)/python -m pip install --disable-pip-version-check $(INSTALL_ARGS) -e .
 	@touch $@
 
-# No news and no look for updates: nothing is asked of the network, and no pop-up hides the notebook.
+# docs/lab/overrides.json: no news, no look for updates. Nothing is asked of the network, and no question about it
+# hides the notebook.
 lab: .venv/installed
-	$(BIN)/jupyter lab $(ROOT_ARGS) --LabApp.default_url=/lab/tree/notebooks/01_cleanup.ipynb \
-		--LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(LAB_ARGS)
+	$(BIN)/jupyter lab $(ROOT_ARGS) --LabApp.app_settings_dir=docs/lab \
+		--LabApp.default_url=/lab/tree/notebooks/01_cleanup.ipynb $(LAB_ARGS)
 
 test: .venv/installed
 	$(BIN)/python -m pytest --nbval --nbval-current-env $(PYTEST_ARGS)

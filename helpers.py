@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
+from io import BytesIO
 from itertools import takewhile
 from pathlib import Path
 from statistics import fmean
@@ -464,3 +465,10 @@ def plot_losses(histories: dict[str, History], window: int = 100, ax: plt.Axes |
     ax.set(xlabel="step", ylabel="loss, nats per character")
     ax.legend(title=f"thick: means of {window} steps")
     return ax
+
+
+def as_png(fig: plt.Figure) -> bytes:
+    """The figure for a widgets.Image; equal figures give equal bytes."""
+    png = BytesIO()
+    fig.savefig(png, format="png", metadata={"Software": None})
+    return png.getvalue()

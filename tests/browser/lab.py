@@ -16,9 +16,8 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = shutil.ignore_patterns(".*", "build", "__pycache__", "*.egg-info")
-SETTINGS = {  # all cells are in the page, in view or not; nothing is asked of the network
-    "@jupyterlab/notebook-extension/tracker": '{"windowingMode": "none"}',
-    "@jupyterlab/apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
+SETTINGS = {  # all cells are in the page, in view or not
+    "@jupyterlab/notebook-extension/tracker": '{"windowingMode": "none"}'
 }
 RUNS = 180  # seconds that a notebook may take
 PATIENCE = 10  # seconds that a control may take to answer at all, before the test gives up
@@ -48,8 +47,7 @@ class Lab:
             "IdentityProvider.token": "",
             "ServerApp.open_browser": False,
             "LabApp.expose_app_in_browser": True,
-            "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
-            "LabApp.news_url": "None",
+            "LabApp.app_settings_dir": self.copy / "docs" / "lab",  # as in `make lab`
         }
         self.log = (folder / "server.log").open("w")
         self.process = subprocess.Popen(

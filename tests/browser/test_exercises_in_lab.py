@@ -1,0 +1,73 @@
+"""A newcomer in JupyterLab in Chromium: runs a notebook by the menu, unfolds a hint, solves an exercise."""
+
+import re
+
+import pytest
+from lab import Lab
+
+STEM = "01_cleanup"
+RUNS = 120  # seconds that the notebook may take
+
+
+@pytest.fixture(scope="module")
+def page(chromium, watch, tmp_path_factory):
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    watched = watch(context.new_page())
+    watched.page.goto(lab.write(STEM, f"{STEM}_walk"))
+    yield watched.page
+    assert not watched.faults
+    context.close()
+    lab.close()
+
+
+def test_no_question_hides_the_notebook(page):
+    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+    page.wait_for_timeout(3000)  # JupyterLab asks some time after it has opened
+    assert page.locator(".Toastify__toast").count() == 0
+
+
+def test_the_menu_runs_all_cells(page):
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
+    verdict(page, "check_layer_norm").wait_for(timeout=1000 * RUNS)
+
+
+def cell(page, check):
+    """The code cell that calls a check."""
+    return page.locator(".jp-CodeCell").filter(has_text=f"print({check}(")
+
+
+def verdict(page, check):
+    return cell(page, check).locator(".jp-OutputArea-output")
+
+
+def test_a_hint_is_folded_away_until_it_is_wanted(page):
+    hint = page.locator("details").first
+    words = hint.get_by_text("Look at")
+    assert not words.is_visible()
+    hint.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert words.is_visible()
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        ("x.abs()", "not right yet: the output: negative numbers changed sign"),
+        ("x.clump(min=0)", "not right yet: your code raised AttributeError"),
+        ("x.clamp(min=0)", "right: the numbers of torch.relu"),
+    ],
+)
+def test_an_answer_is_judged_at_once(page, answer, words):
+    """The cell is typed anew, as a learner would, and run with Shift+Enter."""
+    cell(page, "check_relu").locator(".cm-content").click()
+    page.keyboard.press("ControlOrMeta+a")
+    lines = "class ReLU(Layer):", "def __call__(self, x):", f"return {answer}"
+    for line in lines:  # the editor indents by itself
+        page.keyboard.type(f"{line}\n")
+    for _ in range(2):
+        page.keyboard.press("Shift+Tab")
+    page.keyboard.type("print(check_relu(ReLU))")
+    page.keyboard.press("Shift+Enter")
+    verdict(page, "check_relu").filter(has_text=words).wait_for(timeout=10_000)
