@@ -51,9 +51,13 @@ def alternative(cell, code, drawn, heading):
     return given if given and "…" not in given else f"{heading}: {given}".rstrip(": ")
 
 
-def read(content):
-    """The notebook in `content`, for myst_nb."""
+def page(content, name):
+    """The text of a notebook file `name`, ready to be a page."""
     notebook = nbformat.reads(content, as_version=4)
+    notebook.cells[
+        0
+    ].source += f"\n\n{{download}}`Download this notebook <{name}.ipynb>`, to be run in a copy of the "
+    notebook.cells[0].source += "repository: [how](../README.md)."
     heading, drawn = "", {}
     for module in sorted(ROOT.glob("*.py")):
         drawn.update(drawings(ast.parse(module.read_text(encoding="utf-8"))))
@@ -69,4 +73,4 @@ def read(content):
         for output in cell.outputs:
             if WIDGET in output.get("data", {}):
                 output.data = {"text/html": NOTE}
-    return notebook
+    return nbformat.writes(notebook)

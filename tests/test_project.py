@@ -5,10 +5,14 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 
+from helpers import ROWS
+
 ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PINS = dict(pin.split("==") for pin in PYPROJECT["project"]["dependencies"] if "==" in pin)
 TEST_COMMAND = "python -m pytest --nbval --nbval-current-env"
@@ -116,6 +120,33 @@ def test_no_file_names_the_host_of_a_package_registry():
 def test_no_file_holds_a_path_of_one_machine():
     found = [(name, match[0]) for name, text in tracked_texts() for match in MACHINE_PATH.finditer(text)]
     assert not found
+
+
+# ---- Numbers in prose --------------------------------------------------------------------------------------
+def shown_in(path):
+    """All text that a notebook holds: its prose, its code and what that printed."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        yield cell.source
+        for output in cell.get("outputs", []):
+            yield output.get("text", "") + output.get("data", {}).get("text/plain", "")
+
+
+def decimals(text):
+    return set(re.findall(r"(?<![\w.])\d+\.\d+(?![\w.]*\d)", text))
+
+
+def test_numbers_of_the_page_for_teachers_stand_in_the_notebooks():
+    notebooks = decimals("\n".join(text for path in NOTEBOOKS for text in shown_in(path)))
+    page = decimals(read("TEACHING.md"))
+    assert len(page) > 8 and page <= notebooks, page - notebooks
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_readme_gives_the_losses_that_notebook_04_shows(row):
+    (line,) = [line for line in read("README.md").splitlines() if line.startswith(f"| `{row}`: ")]
+    loss = line.split("|")[3].strip()
+    tables = "\n".join(shown_in(ROOT / "notebooks" / "04_batchnorm_fix.ipynb"))
+    assert re.search(rf"^{row} .* {loss} ", tables, re.MULTILINE), loss
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

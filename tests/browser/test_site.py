@@ -101,6 +101,22 @@ FITS = """element => {
 }"""
 
 
+@pytest.mark.parametrize("width", [1024, 1280, 1440, 1536, 1920])
+def test_nothing_is_cut_off_at_the_side(open_page, address, width):
+    page = open_page(width).page
+    for path in PAGES:
+        page.goto(address + path)
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= width, path
+        assert not page.eval_on_selector_all(".toc-tree a, .sidebar-tree a", CUT_OFF), path
+
+
+# The links that are partly beyond the page's side; those of a folded column are beyond it as a whole.
+CUT_OFF = """links => links.filter(link => {
+  const box = link.getBoundingClientRect();
+  return box.left < innerWidth && innerWidth < box.right;
+}).map(link => link.innerText)"""
+
+
 def test_every_notebook_has_a_page_in_the_navigation(open_page, address):
     page = open_page().page
     page.goto(address)
