@@ -83,7 +83,7 @@ def test_a_page_can_be_read_on_a_phone(open_page, address, path):
     assert page.evaluate("document.scrollingElement.scrollWidth") <= PHONE[0]
     for image in page.locator("article img").all():
         assert image.evaluate(FITS), image.get_attribute("alt")
-    for figure in page.locator(".cell_output img").all():
+    for figure in page.locator(".cell_output img, section > p > img").all():
         assert figure.evaluate("image => image.width / image.naturalWidth") > 0.5  # its letters can be read
     for kind, least in (("article p", 14), ("article pre", 11)):  # letters, in CSS pixels
         sizes = page.eval_on_selector_all(
