@@ -54,10 +54,8 @@ def alternative(cell, code, drawn, heading):
 def page(content, name):
     """The text of a notebook file `name`, ready to be a page."""
     notebook = nbformat.reads(content, as_version=4)
-    notebook.cells[
-        0
-    ].source += f"\n\n{{download}}`Download this notebook <{name}.ipynb>`, to be run in a copy of the "
-    notebook.cells[0].source += "repository: [how](../README.md)."
+    how = "to be run in a copy of the repository: [how](../README.md)."
+    notebook.cells[0].source += f"\n\n{{download}}`Download this notebook <{name}.ipynb>`, {how}"
     heading, drawn = "", {}
     for module in sorted(ROOT.glob("*.py")):
         drawn.update(drawings(ast.parse(module.read_text(encoding="utf-8"))))

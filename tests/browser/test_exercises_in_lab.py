@@ -16,9 +16,9 @@ def page(chromium, watch, tmp_path_factory):
     watched = watch(context.new_page())
     watched.page.goto(lab.write(STEM, f"{STEM}_walk"))
     yield watched.page
-    assert not watched.faults
     context.close()
     lab.close()
+    assert not watched.faults
 
 
 def test_no_question_hides_the_notebook(page):
