@@ -12,7 +12,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 import helpers
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOKS = [*sorted((ROOT / "notebooks").glob("0*.ipynb")), ROOT / "notebooks" / "solutions.ipynb"]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODULES = "helpers.py", "wavenet.py"  # what is defined there and in a notebook is the same
 DEFINED = ast.parse("\n".join((ROOT / module).read_text(encoding="utf-8") for module in MODULES))
 
