@@ -120,10 +120,18 @@ PARTS = """root => ({
   text: [...root.querySelectorAll(".widget-html-content")].map(text => text.innerHTML).join(),
 })"""
 
+# Waits until a picture is there to be painted; one that is replaced meanwhile is no error.
+DECODED = """async image => {
+  for (let tries = 0; ; tries++) {
+    try { return await image.decode(); } catch (error) { if (tries > 400) throw error; }
+    await new Promise(done => setTimeout(done, 5));
+  }
+}"""
+
 # Sets window.answer to a promise of the milliseconds from the next key to the answer: text and picture have
 # changed, and the picture is there to be painted.
 ARM = f"""root => {{
-  const parts = {PARTS}, before = parts(root);
+  const parts = {PARTS}, decoded = {DECODED}, before = parts(root);
   let pressed = null;
   const press = event => {{ pressed = event.timeStamp; }};
   document.addEventListener("keydown", press, {{capture: true, once: true}});
@@ -132,7 +140,7 @@ ARM = f"""root => {{
       const now = parts(root);
       if (now.picture === before.picture || now.text === before.text) return;
       observer.disconnect();
-      for (const image of root.querySelectorAll("img")) await image.decode();
+      for (const image of root.querySelectorAll("img")) await decoded(image);
       done(performance.now() - pressed);
     }});
     observer.observe(root, {{subtree: true, childList: true, attributes: true, characterData: true}});
@@ -140,17 +148,17 @@ ARM = f"""root => {{
 }}"""
 ANSWER = "patience => Promise.race([window.answer, new Promise(done => setTimeout(done, patience, null))])"
 
-PIXELS = """async images => {
-  const found = [];
-  for (const image of images) {
-    await image.decode();
+PIXELS = f"""async images => {{
+  const decoded = {DECODED}, found = [];
+  for (const image of images) {{
+    await decoded(image);
     const size = [image.naturalWidth, image.naturalHeight];
     const pen = new OffscreenCanvas(...size).getContext("2d");
     pen.drawImage(image, 0, 0);
     found.push(new Uint32Array(pen.getImageData(0, 0, ...size).data.buffer).join());
-  }
+  }}
   return found.join();
-}"""
+}}"""
 
 # From now on every error that the kernel tells of is kept, shown in the notebook or not.
 LISTEN = """() => {
