@@ -2,7 +2,7 @@
 
 PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
 BIN := .venv/bin
-SOURCES := helpers.py studies.py wavenet.py exercises.py experiments.py bench.py tests data assets docs notebooks
+SOURCES := helpers.py studies.py wavenet.py exercises.py experiments.py bench.py conftest.py tests data assets docs notebooks
 SEEDS ?=
 ONLY ?=
 NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb))
@@ -53,7 +53,7 @@ lab: .venv/installed
 		--LabApp.default_url=/lab/tree/notebooks/01_cleanup.ipynb $(LAB_ARGS)
 
 test: .venv/installed
-	$(BIN)/python -m pytest --nbval --nbval-current-env $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --nbval --nbval-current-env -n 2 $(PYTEST_ARGS)
 
 # -s: the sliders' latencies are part of the output. What needs no Chromium is in `make test`.
 browser: site

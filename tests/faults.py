@@ -1,5 +1,5 @@
 """Does a mistake turn `make test` red? Plants one fault at a time in a copy of the checkout and runs the same
-command there, with -x to end at the first failure. Exits with 1 if a fault goes unseen."""
+tests there, one after the other, up to the first failure. Exits with 1 if a fault goes unseen."""
 
 import argparse
 import os
@@ -25,7 +25,7 @@ PYTEST = [
     "--nbval-current-env",
     "-x",
     "-q",
-]  # as `make test`, and -x
+]  # as `make test`, but for -x and -n
 PASSED, FAILED = 0, 1  # pytest's exit codes; any other means that it could not run the tests
 
 

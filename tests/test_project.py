@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PINS = dict(pin.split("==") for pin in PYPROJECT["project"]["dependencies"] if "==" in pin)
-TEST_COMMAND = "python -m pytest --nbval --nbval-current-env"
+TEST_COMMAND = "python -m pytest --nbval --nbval-current-env -n 2"
 
 # Put together from pieces, or this file would be the first to be found.
 REGISTRIES = [
@@ -86,6 +86,7 @@ def test_python_version_is_the_same_everywhere():
 def test_makefile_and_workflow_run_the_same_tests():
     assert TEST_COMMAND in read("Makefile")
     assert TEST_COMMAND in read(".github/workflows/test.yml")
+    assert TEST_COMMAND.removeprefix("python ") in read("README.md")
 
 
 def test_workflow_runs_on_three_systems():
