@@ -205,6 +205,11 @@ SHOWS_FOCUS = """element => {
 }"""
 
 
+def test_pictures_are_as_large_as_they_were_drawn(book):
+    sizes = book.root.locator("img").evaluate_all("images => images.map(it => [it.width, it.naturalWidth])")
+    assert sizes and all(0 < width <= drawn for width, drawn in sizes), sizes  # a stretched one is blurred
+
+
 def test_a_block_size_that_the_tree_cannot_take_is_not_offered(book, stem):
     if stem == "02_flat_baseline":
         pytest.skip("a flat model takes any block size")
