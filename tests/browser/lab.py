@@ -188,7 +188,10 @@ RAN = """() => {
 FAILED = """() => window.jupyterapp.shell.currentWidget.content.widgets.filter(cell =>
   cell.model.type === "code" && !cell.model.sharedModel.getMetadata("tags")?.includes("raises-exception") &&
   cell.model.outputs.toJSON().some(output => output.output_type === "error")
-).map(cell => cell.model.sharedModel.source.slice(0, 200))"""
+).map(cell => {
+  const {ename, evalue} = cell.model.outputs.toJSON().find(output => output.output_type === "error");
+  return `${ename} ${evalue} in ${cell.model.sharedModel.source}`;
+})"""
 
 
 class Book:
@@ -200,7 +203,8 @@ class Book:
         self.page.wait_for_function(READY, timeout=60_000)
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
         self.page.wait_for_function(f"({RAN})() || ({FAILED})().length", polling=200, timeout=1000 * RUNS)
-        assert not self.page.evaluate(FAILED)
+        failed = self.page.evaluate(FAILED)
+        assert not failed, failed
         self.root = self.page.locator(".jp-OutputArea .widget-vbox").filter(
             has=self.page.locator(".widget-slider")
         )
