@@ -13,7 +13,7 @@ import time
 import warnings
 import zlib
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ import torch
 from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from optuna.distributions import distribution_to_json
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import JournalStorage, RDBStorage, fail_stale_trials
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
@@ -192,7 +193,8 @@ def queue(study: optuna.Study, cells: dict) -> int:
     fail_stale_trials(study)  # those of other machines whose heartbeat stopped
     for trial in study.get_trials(deepcopy=False, states=TAKEN):
         if trial.state == TrialState.RUNNING and is_dead(trial):
-            study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+            with suppress(UpdateFinishedTrialError):  # tell looks, then writes: another may be in between
+                study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         else:
             taken.add(trial.user_attrs.get("cell"))
         if trial.state == TrialState.COMPLETE:

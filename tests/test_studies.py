@@ -21,6 +21,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import optuna
 import pandas as pd
 import psutil
 import psycopg
@@ -275,6 +276,24 @@ def test_two_processes_share_a_postgresql_server_though_one_is_killed(begin, dat
     (resumed,) = begin()
     for script in (other, resumed):
         check_all_ran_once(script)
+
+
+@pytest.mark.parametrize("storage", ["journal", "PostgreSQL"])
+def test_a_dead_run_that_two_processes_find_at_once_is_run_once(request, monkeypatch, dead, storage):
+    if storage == "PostgreSQL":
+        monkeypatch.setenv(studies.SERVER, request.getfixturevalue("database"))
+    rival = open_study("naps")
+    rival.add_trial(running(dead))
+
+    def between(sampler, study, trial, state, values):  # tell calls it after its look and before it writes
+        if state == TrialState.FAIL and study is not rival:
+            rival.tell(trial.number, state=state)
+            beaten.append(trial.number)
+
+    beaten = []
+    monkeypatch.setattr(optuna.samplers.TPESampler, "after_trial", between)
+    results = run_here(Once())
+    assert beaten == [0] and len(results) == 12 and list(finished().values()) == [1] * 12
 
 
 # ---- What is run, and what is only read --------------------------------------------------------------
