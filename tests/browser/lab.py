@@ -9,9 +9,11 @@ import symtable
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
+import psutil
 from IPython.core.inputtransformer2 import TransformerManager
 
 ROOT = Path(__file__).parents[2]
@@ -69,8 +71,14 @@ class Lab:
         raise AssertionError(f"JupyterLab did not start in {seconds} s: {log.read_text()}")
 
     def close(self):
-        self.process.terminate()  # ends its kernels too
-        self.process.wait(30)
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.terminate()  # ends its kernels too, if it has the time
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(30)
+        for process in [self.process, *family]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait()
         self.log.close()
 
     def write(self, stem, name, change=None, whole=True):
