@@ -101,7 +101,7 @@ FITS = """element => {
 }"""
 
 
-@pytest.mark.parametrize("width", [1024, 1280, 1440, 1536, 1920])
+@pytest.mark.parametrize("width", [1024, 1100, 1280, 1366, 1440, 1536, 1920])
 def test_nothing_is_cut_off_at_the_side(open_page, address, width):
     page = open_page(width).page
     for path in PAGES:
@@ -115,6 +115,18 @@ CUT_OFF = """links => links.filter(link => {
   const box = link.getBoundingClientRect();
   return box.left < innerWidth && innerWidth < box.right;
 }).map(link => link.innerText)"""
+
+
+@pytest.mark.parametrize("width", [1280, 1366, 1440, 1536, 1920])
+def test_code_and_what_it_printed_are_seen_whole_on_a_laptop(open_page, address, width):
+    page = open_page(width).page
+    for path in PAGES:
+        page.goto(address + path)
+        cut = page.eval_on_selector_all(
+            "article pre",
+            "all => all.filter(one => one.scrollWidth > one.clientWidth).map(one => one.innerText)",
+        )
+        assert not cut, (path, cut)
 
 
 def test_every_notebook_has_a_page_in_the_navigation(open_page, address):
