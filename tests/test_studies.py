@@ -282,8 +282,10 @@ def test_two_processes_share_a_postgresql_server_though_one_is_killed(begin, dat
 def test_a_dead_run_that_two_processes_find_at_once_is_run_once(request, monkeypatch, dead, storage):
     if storage == "PostgreSQL":
         monkeypatch.setenv(studies.SERVER, request.getfixturevalue("database"))
-    rival = open_study("naps")
-    rival.add_trial(running(dead))
+    run_here(name="another study")
+    rival, trial = open_study("naps"), running(dead)
+    trial.user_attrs["cell"] = next(iter(finished("another study")))  # a run that the study needs
+    rival.add_trial(trial)
 
     def between(sampler, study, trial, state, values):  # tell calls it after its look and before it writes
         if state == TrialState.FAIL and study is not rival:
