@@ -1,0 +1,206 @@
+"""Causal convolutions: a tree as a convolution, padding, queues, names in one go.
+
+Notebook 06 builds the convolution of a tree, notebook 07 trains it on whole names and
+generates with queues, and the WaveNet of notebook 08 is made of the same layer.
+Shapes: B names, T positions, C channels, k taps (kernel_size), V characters.
+"""
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from helpers import (
+    END,
+    FlattenConsecutive,
+    Layer,
+    Linear,
+    Sequential,
+    Vocab,
+    sample,
+)
+
+PADDINGS = ("dots", "zeros", "none")
+Queues = dict  # {convolution: the last positions that it was given, (B, reach, C)}
+
+
+class CausalConv1d(Layer):
+    """Fuses each position with earlier ones, `dilation` apart: (B, T, C) -> (B, T, H).
+
+    `padding` says what stands before the first position. "dots" repeats what stands
+    there, which is right for text that begins with a dot. "zeros" puts zeros there.
+    "none" leaves out the first positions: (B, T, C) -> (B, T - reach, H).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 2, *,
+                 dilation=1, padding="dots", bias=True, generator=None):  # fmt: skip
+        if padding not in PADDINGS:
+            raise ValueError(f"padding is {padding!r}: choose one of {PADDINGS}")
+        taps = kernel_size * in_channels  # the oldest position's channels come first
+        self.linear = Linear(taps, out_channels, bias=bias, generator=generator)
+        self.layers = [self.linear]
+        self.kernel_size = kernel_size
+        self.dilation = dilation
+        self.padding = padding
+        self.reach = (kernel_size - 1) * dilation  # how far it looks back
+        sizes = f"{in_channels}, {out_channels}, kernel_size={kernel_size}"
+        self.label = f"{sizes}, dilation={dilation}"
+
+    def __call__(self, x: Tensor, queues: Queues | None = None) -> Tensor:
+        x = self.pad(x, queues)  # (B, reach + T, C)
+        T = x.shape[1] - self.reach
+        if T < 1:
+            needed = f"give {self.reach + 1} or more"
+            raise ValueError(f"{x.shape[1]} positions are too few: {needed}")
+        starts = range(0, self.reach + 1, self.dilation)
+        taps = [x[:, start : start + T] for start in starts]  # k times (B, T, C)
+        return self.linear(torch.cat(taps, dim=-1))  # (B, T, k*C) -> (B, T, H)
+
+    def pad(self, x: Tensor, queues: Queues | None) -> Tensor:
+        """Puts `reach` positions before x: those of the queue, if there is one."""
+        if self.padding == "none":
+            return x
+        before = x[:, :1].expand(-1, self.reach, -1)  # (B, 1, C) -> (B, reach, C)
+        if self.padding == "zeros":
+            before = torch.zeros_like(before)
+        if queues is not None:
+            before = queues.get(self, before)  # what the last call left
+        padded = torch.cat([before, x], dim=1)
+        if queues is not None:
+            queues[self] = padded[:, x.shape[1] :]  # the last `reach` positions
+        return padded
+
+
+class CausalNetwork(Sequential):
+    """A stack with causal convolutions: tokens (B, T) -> logits (B, T, V).
+
+    `queues` is a dict that the convolutions fill: a second call with the same dict goes
+    on where the first one ended. An empty dict begins a new name.
+    """
+
+    def __call__(self, x: Tensor, queues: Queues | None = None) -> Tensor:
+        for layer in self.layers:
+            if isinstance(layer, CausalConv1d):
+                x = layer(x, queues)
+            else:
+                x = layer(x)
+        return x
+
+
+def as_convolution(model: Sequential, *, padding: str = "dots") -> CausalNetwork:
+    """A copy of a flat model or a tree that computes all positions at once.
+
+    Each FlattenConsecutive and the Linear after it become a convolution with the same
+    weights. Its taps are as far apart as the tree has shrunk so far: 1, 2, 4, ...
+    """
+    layers = []
+    dilation = 1
+    n = None  # how many neighbours the last FlattenConsecutive fuses
+    for layer in copy.deepcopy(model.layers):
+        if isinstance(layer, FlattenConsecutive):
+            n = layer.n
+        elif isinstance(layer, Linear) and n is not None:
+            layers.append(linear_to_convolution(layer, n, dilation, padding))
+            dilation *= n
+            n = None
+        else:
+            layers.append(layer)
+    return CausalNetwork(*layers).train(model.training)
+
+
+def linear_to_convolution(
+    linear: Linear, n: int, dilation: int, padding: str
+) -> CausalConv1d:
+    """The convolution with the weights of a Linear on `n` fused neighbours."""
+    in_features, out_features = linear.weight.shape
+    options = {"dilation": dilation, "padding": padding, "bias": False}
+    convolution = CausalConv1d(in_features // n, out_features, n, **options)
+    convolution.linear.weight = linear.weight
+    convolution.linear.bias = linear.bias
+    return convolution
+
+
+def convolutions(layer: Layer) -> Iterator[CausalConv1d]:
+    """The causal convolutions inside a layer, at any depth, in their order."""
+    if isinstance(layer, CausalConv1d):
+        yield layer
+    for inner in layer.layers:
+        yield from convolutions(inner)
+
+
+def receptive_field(network: Layer) -> int:
+    """How many positions one output reads: 1 + (k - 1) * dilation, summed."""
+    return 1 + sum(convolution.reach for convolution in convolutions(network))
+
+
+# ---- Names of unequal length in one go ---------------------------------------------
+def whole_names(names: list[str], vocab: Vocab) -> tuple[Tensor, Tensor]:
+    """Names side by side: tokens (B, T) from the dot on, and targets (B, T).
+
+    Shorter names are padded on the right, their tokens with 0 and their targets with
+    -100, which F.cross_entropy leaves out.
+    """
+    rows = [torch.tensor(vocab.encode(END + name + END)) for name in names]
+    tokens = [row[:-1] for row in rows]
+    targets = [row[1:] for row in rows]
+    return (
+        pad_sequence(tokens, batch_first=True),
+        pad_sequence(targets, batch_first=True, padding_value=-100),
+    )
+
+
+def pack(names: list[str], vocab: Vocab) -> tuple[Tensor, Tensor]:
+    """Names as one text, without padding: tokens (N,) from the first dot on, targets."""
+    text = torch.tensor(vocab.encode(END + END.join(names) + END))
+    return text[:-1], text[1:]
+
+
+class Packed(Sequential):
+    """A causal network on packed names; each dot begins a name: (N,) -> (N, V).
+
+    No tap looks back beyond the dot of its own name: it reads that dot instead, where
+    the all-dots activation stands.
+    """
+
+    def __call__(self, x: Tensor) -> Tensor:
+        position = torch.arange(len(x))
+        dots = torch.where(x == 0, position, 0)
+        own_dot = dots.cummax(0).values  # (N,): where the name of each position begins
+        for layer in self.layers:
+            if isinstance(layer, CausalConv1d):
+                taps = []
+                for back in range(layer.reach, -1, -layer.dilation):
+                    taps.append(x[torch.maximum(position - back, own_dot)])  # (N, C)
+                x = layer.linear(torch.cat(taps, dim=-1))  # (N, k*C) -> (N, H)
+            else:
+                x = layer(x)
+        return x
+
+
+# ---- One character at a time -------------------------------------------------------
+class WithQueues(Layer):
+    """A causal network for helpers.sample that reads each character once.
+
+    Windows (n, T) -> logits (n, V). The first call reads the whole window, each later
+    one its last character; the queues hold what else is needed (arXiv 1611.09482).
+    """
+
+    def __init__(self, network: Layer):
+        self.layers = [network]
+        self.queues = {}
+
+    def __call__(self, window: Tensor) -> Tensor:
+        (network,) = self.layers
+        unread = window[:, -1:] if self.queues else window
+        return network(unread, self.queues)[:, -1]
+
+
+def sample_with_queues(
+    network: Layer, vocab: Vocab, n: int = 10, *, prompt: str = "", **options
+) -> list[str]:
+    """What helpers.sample draws from the same generator, by one step a character."""
+    block_size = len(END + prompt)  # the first window is the dot and the prompt
+    step = WithQueues(network)
+    return sample(step, vocab, block_size, n, prompt=prompt, **options)

@@ -1,0 +1,40 @@
+"""Looking into a model: its layers as a table, and an exact copy for comparisons."""
+
+import copy
+
+import pandas as pd
+from torch import Tensor
+
+from helpers import Layer, Sequential, count_parameters, eval_mode
+
+
+def summary(model: Sequential, x: Tensor) -> pd.DataFrame:
+    """For the batch `x`: each layer's output shape, parameters and running total."""
+    rows = []
+    with eval_mode(model):
+        for layer in model.layers:
+            x = layer(x)
+            rows.append((repr(layer), tuple(x.shape), count_parameters(layer)))
+    table = pd.DataFrame(rows, columns=["layer", "output shape", "parameters"])
+    return table.assign(total=table["parameters"].cumsum())
+
+
+def in_float64(model: Layer) -> Layer:
+    """A copy in eval mode whose parameters and buffers are all float64.
+
+    Two ways to compute the same thing then differ by 1e-12 at most, so a larger
+    difference is a mistake and not rounding.
+    """
+    model = copy.deepcopy(model).eval()
+    to_float64(model)
+    return model
+
+
+def to_float64(layer: Layer) -> None:
+    """Changes the tensors of a layer, and of the layers inside it, to float64."""
+    for name, value in vars(layer).items():
+        if isinstance(value, Tensor):
+            exact = value.detach().double().requires_grad_(value.requires_grad)
+            setattr(layer, name, exact)
+    for inner in layer.layers:
+        to_float64(inner)

@@ -1,0 +1,190 @@
+"""What one run is: a config and a seed go in, a record comes out.
+
+`course.studies` does many runs, `course.comparisons` judges their records. Here stands
+the one split of the validation names into those that training has seen and the others.
+"""
+
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+
+import torch
+from torch import Generator, Tensor
+
+from helpers import (
+    BatchNorm1d,
+    History,
+    Layer,
+    Sequential,
+    TrainConfig,
+    Vocab,
+    build_dataset,
+    build_flat,
+    build_tree,
+    check_block_size,
+    count_parameters,
+    evaluate,
+    load_names,
+    sample,
+    smooth,
+    split_names,
+    train,
+)
+
+
+class BatchNormPerPosition(BatchNorm1d):
+    """Notebook 01's BatchNorm, which averages over dimension 0 alone.
+
+    That is right for (B, C). On (B, T, C) it keeps statistics of shape (1, T, C), one
+    for each position, which is the bug of notebook 04.
+    """
+
+    def __call__(self, x: Tensor) -> Tensor:
+        mean = self.running_mean
+        var = self.running_var
+        if self.training:
+            mean = x.mean(0, keepdim=True)
+            var = x.var(0, keepdim=True, unbiased=False)
+            self.remember(mean, var, len(x))
+        return self.weight * (x - mean) / (var + self.eps) ** 0.5 + self.bias
+
+    def remember(self, mean: Tensor, var: Tensor, n: int) -> None:
+        """Moves the running statistics towards those of a batch of `n`."""
+        new = self.momentum
+        with torch.no_grad():
+            unbiased = var * n / (n - 1)
+            self.running_mean = (1 - new) * self.running_mean + new * mean
+            self.running_var = (1 - new) * self.running_var + new * unbiased
+
+
+BUILDERS = {
+    "flat": build_flat,
+    "tree": build_tree,
+    "tree per position": partial(build_tree, norm=BatchNormPerPosition),  # the bug
+}
+
+
+@dataclass(frozen=True)
+class RunConfig(TrainConfig):
+    """All that a run depends on but its seed: model, split and the recipe."""
+
+    architecture: str = "tree"  # a key of BUILDERS
+    block_size: int = 8
+    embedding_dim: int = 10
+    hidden: int = 68
+    leak_free: bool = False  # True: split the distinct names, so that none is in two
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.architecture not in BUILDERS:
+            allowed = ", ".join(map(repr, BUILDERS))
+            raise ValueError(f"architecture {self.architecture!r}: choose {allowed}")
+        if self.embedding_dim < 1 or self.hidden < 1:
+            raise ValueError(f"{self}: embedding_dim and hidden must be 1 or more")
+        check_block_size(self.block_size, tree=self.architecture != "flat")
+
+    def build(
+        self, vocab_size: int, *, generator: Generator | None = None
+    ) -> Sequential:
+        """The untrained model, its weights drawn from `generator`."""
+        return BUILDERS[self.architecture](
+            vocab_size,
+            block_size=self.block_size,
+            embedding_dim=self.embedding_dim,
+            hidden=self.hidden,
+            generator=generator,
+        )
+
+
+LECTURE_MODELS = {
+    "flat3": RunConfig(architecture="flat", block_size=3, hidden=200),
+    "flat8": RunConfig(architecture="flat", hidden=200),
+    "tree": RunConfig(architecture="tree per position"),
+    "tree_fixed": RunConfig(),
+    "tree_large": RunConfig(embedding_dim=24, hidden=128),
+}
+
+
+@cache
+def load_splits(leak_free: bool = False) -> tuple[Vocab, dict[str, list[str]]]:
+    """The vocabulary, and the names of train, val, test, seen and unseen.
+
+    The val names are *seen* where training has the same name, and *unseen* otherwise.
+    With `leak_free` the distinct names are split, so no val name is seen.
+    """
+    names = load_names()
+    vocab = Vocab(names)
+    if leak_free:
+        names = list(dict.fromkeys(names))  # distinct, in their order
+    splits = split_names(names)
+    known = set(splits["train"])
+    splits["seen"] = [name for name in splits["val"] if name in known]
+    splits["unseen"] = [name for name in splits["val"] if name not in known]
+    return vocab, splits
+
+
+@cache
+def load_data(
+    block_size: int, leak_free: bool = False
+) -> tuple[Vocab, dict[str, tuple[Tensor, Tensor]]]:
+    """The vocabulary, and the windows X (N, T), Y (N,) of each split that has names."""
+    vocab, splits = load_splits(leak_free)
+    data = {}
+    for split, names in splits.items():
+        if names:
+            data[split] = build_dataset(names, vocab, block_size)
+    return vocab, data
+
+
+def run(
+    config: RunConfig,
+    seed: int,
+    *,
+    on_step: Callable[[History], bool | None] | None = None,
+    test: bool = False,
+) -> dict:
+    """Trains one model and gives its record; `test` adds the loss on the test split.
+
+    The initial weights and the batches come from two generators that `seed` starts.
+    """
+    vocab, data = load_data(config.block_size, config.leak_free)
+    generator = Generator().manual_seed(seed)
+    model = config.build(len(vocab), generator=generator)
+    history = train(
+        model, *data["train"], config, seed=seed, progress=False, on_step=on_step
+    )
+    losses = {}
+    for split in data:
+        if split != "test" or test:
+            losses[split] = evaluate(model, *data[split])
+    samples = sample(model, vocab, config.block_size, generator=generator)
+    return make_record(config, model, history, losses=losses, samples=samples)
+
+
+def make_record(
+    config: TrainConfig,
+    model: Layer,
+    history: History,
+    *,
+    losses: dict[str, float],
+    samples: list[str],
+) -> dict:
+    """What is stored of a run; KeyboardInterrupt if its training was interrupted.
+
+    Losses in nats per character, seconds of training, the curve in means of 100 steps.
+    """
+    if history.interrupted:
+        raise KeyboardInterrupt  # an unfinished model has no record
+    return {
+        **losses,
+        "parameters": count_parameters(model),
+        "seconds": round(history.seconds, 2),
+        "curve": smooth(history.losses).round(4).tolist(),
+        "config": asdict(config),
+        "samples": samples,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        },
+    }
