@@ -1,20 +1,23 @@
-# `make help` lists the targets. Each sets up .venv first, once, and again when pyproject.toml changes.
+# `make help` lists the targets. Each sets up what it needs in .venv: once, and again
+# when the dependencies in pyproject.toml change.
 
 PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
 BIN := .venv/bin
-SOURCES := helpers.py studies.py wavenet.py exercises.py experiments.py bench.py conftest.py tests data assets docs notebooks
+NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb))
 SEEDS ?=
 ONLY ?=
-NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb))
-INSTALL_ARGS ?= --quiet
 LAB_ARGS ?=
 PYTEST_ARGS ?=
+INSTALL_ARGS ?= --quiet
+PYTEST := $(BIN)/python -m pytest
+CHOICE = $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ONLY),--only $(ONLY))
 
 # JupyterLab refuses to start as root (in a container, say) unless told.
 ROOT_ARGS := $(if $(filter 0,$(shell id -u 2>/dev/null)),--allow-root)
 
-# Streams are joined after the run (--coalesce-streams would do it before, to the old outputs). The Python
-# version and timings are left out: a diff should show changes of the notebook, not of the machine.
+# Streams are joined after the run (--coalesce-streams would do it before, to the old
+# outputs). The Python version and timings are left out: a diff should show changes of
+# the notebook, not of the machine.
 NBCONVERT := $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	--ExecutePreprocessor.timeout=900 \
 	--ExecutePreprocessor.record_timing=False \
@@ -24,67 +27,75 @@ NBCONVERT := $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	--ClearMetadataPreprocessor.clear_cell_metadata=False \
 	--ClearMetadataPreprocessor.preserve_nb_metadata_mask="{'kernelspec', ('language_info', 'name')}"
 
-.PHONY: help lab test browser site notebooks bench experiments seeds lint format clean
+.PHONY: help lab test browser site notebooks bench experiments seeds faults lint format \
+	clean distclean FORCE
 
-help:
-	@echo "make lab          open JupyterLab on notebook 01     (LAB_ARGS=--no-browser prints the address only)"
-	@echo "make test         run all notebooks and tests        (PYTEST_ARGS=notebooks/01_cleanup.ipynb)"
-	@echo "make browser      move every slider in JupyterLab in Chromium, open every page of the site"
-	@echo "make site         build pages to read into build/site from the notebooks as they are"
-	@echo "make notebooks    execute the notebooks in place     (NOTEBOOKS=notebooks/01_cleanup.ipynb)"
-	@echo "make bench        time the lecture's recipe and ours, write bench.json"
-	@echo "make experiments  run the stored studies, or go on       (ONLY=ablation); says first how long"
-	@echo "make seeds        add seeds to stored comparisons    (SEEDS=24: up to 24 of each; ONLY=ablation)"
-	@echo "make lint         check code and notebooks           (make format mends what it can)"
-	@echo "make clean        remove .venv, caches and bench.json"
-	@echo "PYTHON=/path/to/python chooses the Python that .venv is made with: 3.11 or newer."
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*  ## /\1 /p' Makefile | \
+		while read -r name text; do printf 'make %-12s %s\n' "$$name" "$$text"; done
+	@echo "PYTHON=/path/to/python chooses the Python for .venv, 3.11 or newer"
 
-.venv/installed: pyproject.toml
+lab: .venv/with-reader  ## open JupyterLab on notebook 01 (LAB_ARGS=--no-browser prints its address)
+	$(BIN)/jupyter lab $(ROOT_ARGS) --LabApp.app_settings_dir=tools/lab \
+		--LabApp.default_url=/lab/tree/notebooks/01_cleanup.ipynb $(LAB_ARGS)
+
+# Two files at a time, each on half of the cores (tests/conftest.py).
+test: .venv/with-test  ## run all notebooks and tests (PYTEST_ARGS="-n 0 notebooks/01_cleanup.ipynb": one)
+	$(PYTEST) --nbval --nbval-current-env -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+# -s: the latencies of the sliders are part of the output.
+browser: .venv/with-browser site  ## move the sliders in JupyterLab and open the site, in Chromium
+	$(PYTEST) -s tests/browser $(PYTEST_ARGS)
+
+site: .venv/with-site  ## build pages to read into build/site from the notebooks as they are
+	$(BIN)/python -m sphinx -b html -c tools/site -d build/doctrees -q -W --keep-going . build/site
+
+notebooks: .venv/with-dev  ## execute the notebooks in place (NOTEBOOKS=notebooks/01_cleanup.ipynb: one)
+	@set -e; for notebook in $(NOTEBOOKS); do $(NBCONVERT) "$$notebook"; done
+	$(BIN)/python -m tools.pictures
+
+bench: .venv/with-reader  ## time the lecture's recipe and ours, write bench.json
+	$(BIN)/python -m tools.bench
+
+experiments: .venv/with-reader  ## run the stored studies, or go on (ONLY=ablation: one); says first how long
+	$(BIN)/python tools/experiments.py $(CHOICE)
+
+seeds: .venv/with-reader  ## add seeds to stored comparisons (SEEDS=24: up to 24 of each; ONLY=ablation)
+	$(BIN)/python tools/experiments.py --add $(CHOICE)
+
+faults: .venv/with-test  ## plant faults in a copy, one at a time: the tests must turn red (an hour)
+	$(BIN)/python -m tools.faults
+
+lint: .venv/with-dev  ## check the code of modules and notebooks
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: .venv/with-dev  ## put the code in the form that lint wants
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:  ## remove caches, build/ and bench.json
+	rm -rf build *.egg-info .pytest_cache .ruff_cache bench.json
+	find . -name .venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+distclean: clean  ## remove .venv, too
+	rm -rf .venv
+
+# ---- Installing -----------------------------------------------------------------------
+# What pyproject.toml asks to be installed. It is written only when that has changed, so
+# a change of ruff's settings installs nothing again.
+.venv/wanted: FORCE
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
-	@echo "Installing the pinned packages into .venv: once, some minutes (INSTALL_ARGS= shows each)"
-	$(PYTHON) -m venv .venv
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@sed '/^\[tool.pytest/,$$d' pyproject.toml | cmp -s - $@ || sed '/^\[tool.pytest/,$$d' pyproject.toml > $@
+
+.venv/with-reader: .venv/wanted
+	@echo "Installing what a reader needs into .venv: once, some minutes (INSTALL_ARGS= shows it)"
 	$(BIN)/python -m pip install --disable-pip-version-check $(INSTALL_ARGS) -e .
 	@touch $@
 
-# docs/lab/overrides.json: no news, no look for updates. Nothing is asked of the network, and no question about it
-# hides the notebook.
-lab: .venv/installed
-	$(BIN)/jupyter lab $(ROOT_ARGS) --LabApp.app_settings_dir=docs/lab \
-		--LabApp.default_url=/lab/tree/notebooks/01_cleanup.ipynb $(LAB_ARGS)
-
-test: .venv/installed
-	$(BIN)/python -m pytest --nbval --nbval-current-env -n 2 $(PYTEST_ARGS)
-
-# -s: the sliders' latencies are part of the output. What needs no Chromium is in `make test`.
-browser: site
-	$(BIN)/python -m pytest -s tests/browser $(PYTEST_ARGS)
-
-site: .venv/installed
-	$(BIN)/python -m sphinx -b html -c docs -d build/doctrees -q -W --keep-going . build/site
-
-notebooks: .venv/installed
-	@set -e; for notebook in $(NOTEBOOKS); do $(NBCONVERT) "$$notebook"; done
-	$(BIN)/python assets/pictures.py
-
-bench: .venv/installed
-	$(BIN)/python bench.py
-
-CHOICE = $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ONLY),--only $(ONLY))
-# A rerun of finished studies changes nothing; without data/studies.journal they begin from nothing.
-experiments: .venv/installed
-	$(BIN)/python experiments.py $(CHOICE)
-
-seeds: .venv/installed
-	$(BIN)/python experiments.py --add $(CHOICE)
-
-lint: .venv/installed
-	$(BIN)/ruff check $(SOURCES)
-	$(BIN)/ruff format --check $(SOURCES)
-
-format: .venv/installed
-	$(BIN)/ruff check --fix $(SOURCES)
-	$(BIN)/ruff format $(SOURCES)
-
-clean:
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache bench.json
-	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+# One of the extras of pyproject.toml, with all that a reader needs.
+.venv/with-%: .venv/wanted
+	@echo "Installing what 'make $*' needs into .venv: once, some minutes (INSTALL_ARGS= shows it)"
+	$(BIN)/python -m pip install --disable-pip-version-check $(INSTALL_ARGS) -e ".[$*]"
+	@touch $@ .venv/with-reader

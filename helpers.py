@@ -110,8 +110,10 @@ class Layer:
     label = ""  # what print() shows between the brackets
 
     def parameters(self) -> list[Tensor]:
-        own = [value for value in vars(self).values() if isinstance(value, Tensor)]
-        found = [value for value in own if value.requires_grad]
+        found = []
+        for value in vars(self).values():
+            if isinstance(value, Tensor) and value.requires_grad:
+                found.append(value)
         for layer in self.layers:
             found += layer.parameters()
         return found
@@ -302,7 +304,8 @@ def fit(model, batches: Iterable, config, *, progress=True, on_step=None) -> His
     counts. Kernel -> Interrupt ends the training and keeps what there is; so does
     `on_step(history)`, called after each step, if it returns True."""
     tables = [layer.weight for layer in model.layers if isinstance(layer, Embedding)]
-    others = [p for p in model.parameters() if all(p is not table for table in tables)]
+    boosted = set(tables)  # a set compares tensors by identity, a list by their numbers
+    others = [p for p in model.parameters() if p not in boosted]
     decayed = {"params": others, "weight_decay": config.weight_decay}
     kept = {"params": tables, "weight_decay": 0.0}
     optimizer = torch.optim.AdamW([decayed, kept], fused=True)
@@ -363,9 +366,11 @@ def evaluate(model: Layer, X: Tensor, Y: Tensor, *, batch_size: int = 8192) -> f
 def sample(model: Layer, vocab: Vocab, block_size: int, n: int = 10, *, prompt="",
            temperature=1.0, max_length=40, generator=None) -> list[str]:  # fmt: skip
     """`n` names at once, each begun with `prompt`, cut at `max_length` characters."""
-    if n < 1 or temperature <= 0 or END in prompt or len(prompt) >= max_length:
+    if n < 1 or temperature <= 0 or END in prompt:
         allowed = f"n 1 or more, temperature above 0, no {END!r} in the prompt"
-        raise ValueError(f"{n=}, {temperature=}, {prompt=}, {max_length=}: {allowed}")
+        raise ValueError(f"{n=}, {temperature=}, {prompt=}: choose {allowed}")
+    if len(prompt) >= max_length:
+        raise ValueError(f"{max_length=} leaves no room after {prompt=}: raise it")
     context = [0] * block_size + vocab.encode(prompt)
     window = torch.tensor([context[-block_size:]] * n)  # (n, T)
     ended = torch.zeros(n, dtype=torch.bool)

@@ -6,10 +6,11 @@ Shapes: B names, T positions, C channels, k taps (kernel_size), V characters.
 """
 
 import copy
+from collections import deque
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from helpers import (
@@ -23,7 +24,7 @@ from helpers import (
 )
 
 PADDINGS = ("dots", "zeros", "none")
-Queues = dict  # {convolution: the last positions that it was given, (B, reach, C)}
+Queues = dict  # {convolution: deque of the last `reach` inputs (B, C), oldest first}
 
 
 class CausalConv1d(Layer):
@@ -38,6 +39,8 @@ class CausalConv1d(Layer):
                  dilation=1, padding="dots", bias=True, generator=None):  # fmt: skip
         if padding not in PADDINGS:
             raise ValueError(f"padding is {padding!r}: choose one of {PADDINGS}")
+        if kernel_size < 1 or dilation < 1:
+            raise ValueError(f"{kernel_size=}, {dilation=}: give 1 or more")
         taps = kernel_size * in_channels  # the oldest position's channels come first
         self.linear = Linear(taps, out_channels, bias=bias, generator=generator)
         self.layers = [self.linear]
@@ -49,7 +52,9 @@ class CausalConv1d(Layer):
         self.label = f"{sizes}, dilation={dilation}"
 
     def __call__(self, x: Tensor, queues: Queues | None = None) -> Tensor:
-        x = self.pad(x, queues)  # (B, reach + T, C)
+        if queues is not None:
+            return with_queue(self, x, queues)
+        x = torch.cat([self.before(x), x], dim=1)  # (B, T, C) -> (B, reach + T, C)
         T = x.shape[1] - self.reach
         if T < 1:
             needed = f"give {self.reach + 1} or more"
@@ -58,19 +63,35 @@ class CausalConv1d(Layer):
         taps = [x[:, start : start + T] for start in starts]  # k times (B, T, C)
         return self.linear(torch.cat(taps, dim=-1))  # (B, T, k*C) -> (B, T, H)
 
-    def pad(self, x: Tensor, queues: Queues | None) -> Tensor:
-        """Puts `reach` positions before x: those of the queue, if there is one."""
+    def before(self, x: Tensor) -> Tensor:
+        """The padding of x (B, T, C): (B, reach, C), or (B, 0, C) if there is none."""
         if self.padding == "none":
-            return x
-        before = x[:, :1].expand(-1, self.reach, -1)  # (B, 1, C) -> (B, reach, C)
+            return x[:, :0]
+        first = x[:, :1].expand(-1, self.reach, -1)  # (B, 1, C) -> (B, reach, C)
         if self.padding == "zeros":
-            before = torch.zeros_like(before)
-        if queues is not None:
-            before = queues.get(self, before)  # what the last call left
-        padded = torch.cat([before, x], dim=1)
-        if queues is not None:
-            queues[self] = padded[:, x.shape[1] :]  # the last `reach` positions
-        return padded
+            return torch.zeros_like(first)
+        return first
+
+
+def with_queue(convolution: CausalConv1d, x: Tensor, queues: Queues) -> Tensor:
+    """The convolution one position at a time, from where the last call ended.
+
+    (B, T, C) -> (B, T, H). Its queue is made at the first call, and changed in place.
+    """
+    if convolution not in queues:
+        if convolution.padding == "none":
+            raise ValueError("padding is 'none': queues need 'dots' or 'zeros'")
+        before = convolution.before(x)  # (B, reach, C)
+        queues[convolution] = deque(before.unbind(1))  # reach times (B, C)
+    queue = queues[convolution]
+    outputs = []
+    for newest in x.unbind(1):  # (B, C)
+        queue.append(newest)  # now reach + 1 of them, the oldest first
+        due = range(0, convolution.reach + 1, convolution.dilation)
+        taps = [queue[i] for i in due]  # k times (B, C)
+        outputs.append(convolution.linear(torch.cat(taps, dim=-1)))  # (B, H)
+        queue.popleft()
+    return torch.stack(outputs, dim=1)
 
 
 class CausalNetwork(Sequential):
@@ -115,8 +136,11 @@ def linear_to_convolution(
 ) -> CausalConv1d:
     """The convolution with the weights of a Linear on `n` fused neighbours."""
     in_features, out_features = linear.weight.shape
-    options = {"dilation": dilation, "padding": padding, "bias": False}
-    convolution = CausalConv1d(in_features // n, out_features, n, **options)
+    options = {"dilation": dilation, "padding": padding}
+    unused = Generator()  # its first weights are replaced: no other generator is used
+    convolution = CausalConv1d(
+        in_features // n, out_features, n, **options, generator=unused
+    )
     convolution.linear.weight = linear.weight
     convolution.linear.bias = linear.bias
     return convolution
@@ -152,7 +176,7 @@ def whole_names(names: list[str], vocab: Vocab) -> tuple[Tensor, Tensor]:
 
 
 def pack(names: list[str], vocab: Vocab) -> tuple[Tensor, Tensor]:
-    """Names as one text, without padding: tokens (N,) from the first dot on, targets."""
+    """Names as one text, from the first dot on: tokens (N,) and targets (N,)."""
     text = torch.tensor(vocab.encode(END + END.join(names) + END))
     return text[:-1], text[1:]
 
@@ -161,7 +185,7 @@ class Packed(Sequential):
     """A causal network on packed names; each dot begins a name: (N,) -> (N, V).
 
     No tap looks back beyond the dot of its own name: it reads that dot instead, where
-    the all-dots activation stands.
+    the all-dots activation stands. So it pads with "dots", whatever its layers do.
     """
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -189,6 +213,7 @@ class WithQueues(Layer):
 
     def __init__(self, network: Layer):
         self.layers = [network]
+        self.training = network.training
         self.queues = {}
 
     def __call__(self, window: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from io import BytesIO
 
 import matplotlib.pyplot as plt
+from IPython.display import display
 
 from helpers import History, smooth
 
@@ -16,16 +17,26 @@ LOOKS = {
 }
 
 
-def plot_losses(histories: dict[str, History], *, window=100, ax=None) -> plt.Axes:
-    """Loss by step: every loss pale, the means of `window` steps thick on top."""
-    ax = ax or plt.subplots(figsize=(8, 4))[1]
-    for name, history in histories.items():
+def plot_curves(curves: dict[str, list[float]], *, window=100, ax=None) -> plt.Axes:
+    """Curves as a record stores them: the mean loss of each `window` steps."""
+    if ax is None:
+        _, ax = plt.subplots(figsize=(8, 4))
+    for name, means in curves.items():
+        steps = [(i + 0.5) * window for i in range(len(means))]
         look = LOOKS.get(name, {})
-        means = smooth(history.losses, window)
-        (line,) = ax.plot(means, lw=2, zorder=3, label=name, **look)
-        ax.plot(history.losses, color=line.get_color(), lw=0.5, alpha=0.25, zorder=2)
+        ax.plot(steps, means, lw=2, zorder=3, label=name, **look)
     ax.set(xlabel="step", ylabel="loss, nats per character")
     ax.legend(title=f"thick: means of {window} steps")
+    return ax
+
+
+def plot_losses(histories: dict[str, History], *, window=100, ax=None) -> plt.Axes:
+    """Loss by step: every loss pale, the means of `window` steps thick on top."""
+    for name, history in histories.items():
+        means = smooth(history.losses, window)
+        ax = plot_curves({name: means.tolist()}, window=window, ax=ax)
+        color = ax.lines[-1].get_color()
+        ax.plot(history.losses, color=color, lw=0.5, alpha=0.25, zorder=2)
     return ax
 
 
@@ -34,3 +45,15 @@ def as_png(fig: plt.Figure) -> bytes:
     png = BytesIO()
     fig.savefig(png, format="png", metadata={"Software": None})
     return png.getvalue()
+
+
+def show(fig: plt.Figure, alt: str) -> None:
+    """Displays the figure, with `alt` as its text for readers who cannot see it.
+
+    The text says what the picture shows, as a title that stands alone would. It is
+    stored with the output, so the pages of the site carry it too.
+    """
+    if not alt.strip():
+        raise ValueError("alt is empty: say in a sentence what the picture shows")
+    display(fig, metadata={"image/png": {"alt": alt}})
+    plt.close(fig)  # or Jupyter would show it once more at the end of the cell

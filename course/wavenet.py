@@ -5,7 +5,7 @@ T positions, C channels, S skip channels, V characters. Each name is read behind
 dot. Before that dot there are only dots, as in the windows of helpers.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from helpers import (
     History,
     Layer,
     Linear,
+    Sequential,
     TrainConfig,
     Vocab,
     eval_mode,
@@ -33,7 +34,7 @@ POOL = 8  # batches whose names are sorted by length together
 
 @dataclass(frozen=True)
 class WaveNetConfig(TrainConfig):
-    """All that a run depends on but its seed; a batch holds `batch_size` whole names."""
+    """All that a run depends on but its seed; a batch is `batch_size` whole names."""
 
     steps: int = 5_000
     batch_size: int = 128
@@ -54,14 +55,15 @@ class WaveNetConfig(TrainConfig):
         super().__post_init__()
         sizes = (self.channels, self.skip_channels, self.levels, self.stacks)
         if min(sizes) < 1:
-            raise ValueError(f"{self}: channels, levels and stacks must be 1 or more")
+            named = "channels, skip_channels, levels and stacks"
+            raise ValueError(f"{self}: {named} must be 1 or more")
         if self.gate not in GATES:
             raise ValueError(f"gate is {self.gate!r}: choose one of {GATES}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}: give 0 or more, below 1")
 
     def dilations(self) -> list[int]:
-        """The dilation of each block: 1, 2, 4, ..., and again for each further stack."""
+        """The dilation of each block: 1, 2, 4, ..., repeated in each further stack."""
         return [2**level for level in range(self.levels)] * self.stacks
 
 
@@ -108,8 +110,8 @@ class Dropout(Layer):
 class Block(Layer):
     """z = gate(W * x). On goes x + W_r z, and W_s z goes to the head.
 
-    (B, T, C) -> (B, T, C) and (B, T, S). Without a next block there is no W_r, and
-    without skips there is no W_s and None in its place.
+    (B, T, C) -> (B, T, C) and (B, T, S). Without a next block there is no W_r, and x
+    comes back unchanged. Without skips there is no W_s, and None stands for its output.
     """
 
     def __init__(
@@ -147,9 +149,7 @@ class Block(Layer):
 class WaveNet(Layer):
     """Logits of the next character at each position: (B, T) -> (B, T, V)."""
 
-    def __init__(
-        self, config: WaveNetConfig, vocab_size: int, *, generator: Generator | None = None
-    ):
+    def __init__(self, config: WaveNetConfig, vocab_size: int, *, generator=None):
         self.skips = config.skip
         self.embedding = Embedding(vocab_size, config.channels, generator=generator)
         self.blocks = []
@@ -178,9 +178,7 @@ class WaveNet(Layer):
         hidden = torch.relu(self.hidden(torch.relu(total)))  # (B, T, S)
         return self.out(hidden)  # (B, T, S) -> (B, T, V)
 
-    def __repr__(self) -> str:
-        lines = [f"  {layer}" for layer in self.layers]
-        return "\n".join(["WaveNet(", *lines, ")"])
+    __repr__ = Sequential.__repr__  # a line for each layer
 
 
 # ---- Training and evaluation -------------------------------------------------------
@@ -210,7 +208,11 @@ def train_wavenet(
     seed: int = 0,
     **options,
 ) -> History:
-    """As helpers.train, on batches of whole names; `seed` sets batches and dropout."""
+    """As helpers.train, on batches of whole names, in place.
+
+    The same `seed` gives the same batches and the same dropout. The options are those
+    of helpers.fit. The global random state is left as it was.
+    """
     tokens, targets = whole_names(names, vocab)
     lengths = (targets >= 0).sum(1)  # (N,)
     generator = Generator().manual_seed(seed)
@@ -221,7 +223,7 @@ def train_wavenet(
                 longest = lengths[ix].max()
                 yield tokens[ix, :longest], targets[ix, :longest]
 
-    # Dropout draws from the global generator, which is left as it was.
+    # Dropout draws from the global generator.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return fit(model, batches(), config, **options)
@@ -245,7 +247,7 @@ def name_losses(
 
 
 def evaluate_names(model: WaveNet, names: list[str], vocab: Vocab) -> float:
-    """The mean cross-entropy, as helpers.evaluate: over characters and ends, in nats."""
+    """Mean cross-entropy, as helpers.evaluate: over characters and ends, in nats."""
     characters = sum(len(name) + 1 for name in names)
     return name_losses(model, names, vocab).sum().item() / characters
 
@@ -255,13 +257,13 @@ def run_wavenet(
     config: WaveNetConfig,
     seed: int,
     *,
-    on_step=None,
+    on_step: Callable[[History], bool | None] | None = None,
     test: bool = False,
     keep: str | Path | None = None,
 ) -> dict:
     """As course.runs.run: trains one WaveNet and gives its record.
 
-    `keep` is a path for the weights.
+    `keep` is the path of a .npz file for its weights.
     """
     vocab, splits = load_splits(config.leak_free)
     generator = Generator().manual_seed(seed)
@@ -293,7 +295,7 @@ def save_weights(model: Layer, path: str | Path) -> None:
 
 
 def load_weights(model: Layer, path: str | Path) -> Layer:
-    """Puts stored parameters into `model`; no pickle is read, so no file can run code."""
+    """Puts stored parameters into `model`. No pickle is read: no file can run code."""
     with np.load(path, allow_pickle=False) as stored:
         arrays = [stored[f"arr_{i}"] for i in range(len(stored.files))]
     parameters = model.parameters()

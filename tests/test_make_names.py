@@ -17,7 +17,7 @@ ROWS_2018 = "Emma,F,18818\nAva,F,15028\nLiam,M,19924\nEmma,M,12\n"
 
 @pytest.fixture
 def archive(tmp_path):
-    """A names.zip as the SSA lays it out: a file for each year (CRLF line ends) and a readme."""
+    """A names.zip as the SSA lays it out: a file for each year (CRLF), and a readme."""
     path = tmp_path / "names.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("NationalReadMe.pdf", b"%PDF")
@@ -32,7 +32,10 @@ def make(source, out, *more):
 
 
 def refusal(source, *more):
-    """What the script says when it refuses; the file that was there and its folder must be as before."""
+    """What the script says when it refuses.
+
+    The file that was there and its folder must be as before.
+    """
     out = source.parent / "kept.txt"
     out.write_bytes(b"as before\n")
     before = sorted(source.parent.iterdir())
@@ -57,9 +60,16 @@ def test_another_year_can_be_had(archive, tmp_path):
     assert make(archive, tmp_path / "names.txt", "--year", "1880") == b"mary\njohn\n"
 
 
-@pytest.mark.parametrize("content", [ROWS_2018, ROWS_2018.replace("\n", "\r\n"), "\ufeff" + ROWS_2018])
-def test_a_text_file_gives_the_same_with_lf_crlf_or_a_byte_order_mark(content, tmp_path):
-    assert make(text_file(tmp_path, content), tmp_path / "names.txt") == b"emma\nava\nliam\nemma\n"
+@pytest.mark.parametrize(
+    "content", [ROWS_2018, ROWS_2018.replace("\n", "\r\n"), "\ufeff" + ROWS_2018]
+)
+def test_a_text_file_gives_the_same_with_lf_crlf_or_a_byte_order_mark(
+    content, tmp_path
+):
+    assert (
+        make(text_file(tmp_path, content), tmp_path / "names.txt")
+        == b"emma\nava\nliam\nemma\n"
+    )
 
 
 def test_rows_distinct_names_and_checksum_are_printed(archive, tmp_path, capsys):
@@ -72,7 +82,10 @@ def test_rows_distinct_names_and_checksum_are_printed(archive, tmp_path, capsys)
 def test_a_file_that_was_there_is_replaced_and_nothing_else_is_left(archive, tmp_path):
     (tmp_path / "names.txt").write_text("old\n" * 1000)
     make(archive, tmp_path / "names.txt")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["names.txt", "names.zip"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "names.txt",
+        "names.zip",
+    ]
 
 
 def test_default_output_is_names_txt_beside_the_script(archive, tmp_path, monkeypatch):
@@ -87,7 +100,9 @@ def test_file_that_is_missing_says_what_to_give(tmp_path):
 
 
 def test_year_that_is_missing_names_the_years_there(archive):
-    assert "no yob1879.txt; years there: 1880, 2018" in refusal(archive, "--year", "1879")
+    assert "no yob1879.txt; years there: 1880, 2018" in refusal(
+        archive, "--year", "1879"
+    )
 
 
 def test_many_years_are_named_by_the_first_and_the_last(tmp_path):
@@ -106,7 +121,9 @@ def test_zip_without_any_year_says_none(tmp_path):
 
 
 def test_text_file_of_another_year_than_asked_for_is_refused(tmp_path):
-    assert "not called yob1880.txt" in refusal(text_file(tmp_path, ROWS_2018), "--year", "1880")
+    assert "not called yob1880.txt" in refusal(
+        text_file(tmp_path, ROWS_2018), "--year", "1880"
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>Access denied</html>"])
@@ -131,7 +148,17 @@ def test_zip_with_a_damaged_member_is_refused(archive):
 
 
 @pytest.mark.parametrize(
-    "line", ["Ava;F;15028", "Ava,F", "Ava,X,15028", "Ava,F,many", ",F,5", "A.a,F,5", "", "Ava,F,5,2018"]
+    "line",
+    [
+        "Ava;F;15028",
+        "Ava,F",
+        "Ava,X,15028",
+        "Ava,F,many",
+        ",F,5",
+        "A.a,F,5",
+        "",
+        "Ava,F,5,2018",
+    ],
 )
 def test_malformed_line_is_named_with_its_number_and_the_layout(line, tmp_path):
     message = refusal(text_file(tmp_path, f"Emma,F,18818\n{line}\nLiam,M,19924\n"))
@@ -166,4 +193,7 @@ def test_committed_names_are_those_that_the_readme_describes():
 def test_committed_names_are_what_the_script_would_write(tmp_path):
     names = (DATA / "names.txt").read_text(encoding="utf-8").splitlines()
     rows = "".join(f"{name.capitalize()},F,5\n" for name in names)
-    assert make(text_file(tmp_path, rows), tmp_path / "names.txt") == (DATA / "names.txt").read_bytes()
+    assert (
+        make(text_file(tmp_path, rows), tmp_path / "names.txt")
+        == (DATA / "names.txt").read_bytes()
+    )

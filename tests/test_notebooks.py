@@ -1,7 +1,9 @@
-"""What every notebook keeps to, read from its file; `pytest --nbval` is what runs it."""
+"""What every notebook keeps to, read from its file; `pytest --nbval` runs it."""
 
 import ast
+import importlib
 import re
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
@@ -9,16 +11,15 @@ import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-import helpers
-
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-MODULES = "helpers.py", "wavenet.py"  # what is defined there and in a notebook is the same
-DEFINED = ast.parse("\n".join((ROOT / module).read_text(encoding="utf-8") for module in MODULES))
+# What is defined in one of these and in a notebook is the same.
+MODULES = [ROOT / "helpers.py", *sorted((ROOT / "course").rglob("*.py"))]
 
 MOST_LINES = 30  # in a code cell, blank ones aside
 MOST_IN_A_ROW = 2  # code cells with no prose between
 MOST_EXEMPT = 1 / 4  # of the code cells: their outputs are not compared
+LONGEST_ALT = 400  # characters; an alternative text is a sentence or two
 DEFINITIONS = ast.FunctionDef | ast.ClassDef
 
 
@@ -32,19 +33,23 @@ def code_cells(notebook):
 
 
 def marked(cell, marker):
-    """Whether nbval sees `marker` on the cell: as a tag, or as a comment line of its own."""
+    """Whether nbval sees `marker` on the cell: a tag, or a comment line of its own."""
     comment = marker.upper().replace("-", "_")
-    return marker in cell.metadata.get("tags", []) or re.search(rf"^# *{comment}$", cell.source, re.MULTILINE)
+    in_source = re.search(rf"^# *{comment}$", cell.source, re.MULTILINE)
+    return marker in cell.metadata.get("tags", []) or in_source
 
 
 def texts(cell):
-    """Every text among the outputs of a cell: printed, shown, or an error's name and message."""
+    """Every text among the outputs of a cell: printed, shown, or an error's."""
     for output in cell.outputs:
-        yield from (str(output.get(key, "")) for key in ("text", "ename", "evalue"))
-        yield from (str(data) for kind, data in output.get("data", {}).items() if kind.startswith("text/"))
+        for key in ("text", "ename", "evalue"):
+            yield str(output.get(key, ""))
+        for kind, data in output.get("data", {}).items():
+            if kind.startswith("text/"):
+                yield str(data)
 
 
-# ---- Outputs and cells ---------------------------------------------------------------------------
+# ---- Outputs and cells ---------------------------------------------------------------
 def test_was_run_in_order_from_a_clean_kernel(notebook):
     counts = [cell.execution_count for cell in code_cells(notebook)]
     assert counts == list(range(1, len(counts) + 1))
@@ -52,44 +57,69 @@ def test_was_run_in_order_from_a_clean_kernel(notebook):
 
 def test_shows_no_error_but_those_meant(notebook):
     for cell in code_cells(notebook):
-        errors = [output.evalue for output in cell.outputs if output.output_type == "error"]
-        assert not errors or marked(cell, "nbval-raises-exception") or marked(cell, "raises-exception")
+        meant = marked(cell, "nbval-raises-exception") or marked(
+            cell, "raises-exception"
+        )
+        kinds = [output.output_type for output in cell.outputs]
+        assert meant or "error" not in kinds, cell.source
 
 
 def test_shows_no_warning(notebook):
-    assert not [text for cell in code_cells(notebook) for text in texts(cell) if "Warning" in text]
+    for cell in code_cells(notebook):
+        assert not [text for text in texts(cell) if "Warning" in text]
 
 
 def test_compares_the_outputs_of_three_cells_in_four(notebook):
     cells = code_cells(notebook)
-    exempt = [cell for cell in cells if marked(cell, "nbval-ignore-output") or marked(cell, "nbval-skip")]
+    exempt = [
+        cell
+        for cell in cells
+        if marked(cell, "nbval-ignore-output") or marked(cell, "nbval-skip")
+    ]
     assert len(exempt) <= MOST_EXEMPT * len(cells)
 
 
 def test_has_prose_between_its_code(notebook):
     for kind, run in groupby(notebook.cells, lambda cell: cell.cell_type):
-        run = [cell.source for cell in run]
-        assert kind != "code" or len(run) <= MOST_IN_A_ROW, run[0]
+        sources = [cell.source for cell in run]
+        assert kind != "code" or len(sources) <= MOST_IN_A_ROW, sources[0]
 
 
 def test_has_no_long_cell(notebook):
     for cell in code_cells(notebook):
-        assert sum(bool(line.strip()) for line in cell.source.splitlines()) <= MOST_LINES, cell.source
+        lines = [line for line in cell.source.splitlines() if line.strip()]
+        assert len(lines) <= MOST_LINES, cell.source
 
 
-# ---- One definition of each thing ----------------------------------------------------------------
-def parsed(notebook):
-    """The notebook's code as one module; IPython's own commands become calls."""
+def test_every_picture_has_an_alternative_text(notebook):
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                alt = output.metadata.get("image/png", {}).get("alt", "")
+                assert 10 <= len(alt) <= LONGEST_ALT, cell.source
+
+
+# ---- One definition of each thing ----------------------------------------------------
+def parse_notebook(notebook):
+    """The notebook's code as one syntax tree; IPython's own commands become calls."""
     plain = TransformerManager().transform_cell
     return ast.parse("\n".join(plain(cell.source) for cell in code_cells(notebook)))
 
 
-def definitions(module):
-    return [node for node in module.body if isinstance(node, DEFINITIONS)]
+@cache
+def parse_file(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def definitions(tree):
+    return [node for node in tree.body if isinstance(node, DEFINITIONS)]
 
 
 class Bare(ast.NodeTransformer):
-    """Takes out what does not change what code computes: docstrings and type hints (ast has no comments)."""
+    """Takes out what does not change what code computes: docstrings and type hints.
+
+    (Comments are in no syntax tree.)
+    """
 
     def without_docstring(self, node):
         self.generic_visit(node)
@@ -108,7 +138,8 @@ class Bare(ast.NodeTransformer):
         return node
 
     def visit_AnnAssign(self, node):
-        node.annotation = ast.Constant(None)  # still there: it is what makes a dataclass's field
+        # It stays, without its hint: it is what makes a dataclass's field.
+        node.annotation = ast.Constant(None)
         return self.generic_visit(node)
 
 
@@ -117,38 +148,52 @@ def bare(definition):
     return ast.dump(Bare().visit(ast.parse(ast.unparse(definition))))
 
 
-def is_checked(name, module):
-    """Whether the module has check_<name>_same_as_helpers, which asserts something, and calls it."""
-    check = f"check_{name.lower()}_same_as_helpers"
-    functions = [node for node in definitions(module) if node.name == check]
-    calls = [node.func for node in ast.walk(module) if isinstance(node, ast.Call)]
-    called = check in [func.id for func in calls if isinstance(func, ast.Name)]
-    return called and any(isinstance(node, ast.Assert) for f in functions for node in ast.walk(f))
+def is_checked(name, module, tree):
+    """Whether check_<name>_same_as_<module> is defined, asserts, and is called."""
+    check = f"check_{name.lower()}_same_as_{module}"
+    called = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            called.add(node.func.id)
+    for function in definitions(tree):
+        if function.name == check:
+            asserts = [n for n in ast.walk(function) if isinstance(n, ast.Assert)]
+            return bool(asserts) and check in called
+    return False
 
 
-def defined_otherwise(module, shared):
-    """Names that `module` defines otherwise than `shared` does, without a check that both do the same."""
-    ours = {node.name: bare(node) for node in definitions(shared)}
-    others = {node.name for node in definitions(module) if bare(node) != ours.get(node.name, bare(node))}
-    return {name for name in others if not is_checked(name, module)}
+def differing(tree, module, shared):
+    """Names that a notebook defines otherwise than `shared`, with no check of both."""
+    theirs = {node.name: node for node in definitions(shared)}
+    found = set()
+    for node in definitions(tree):
+        if node.name in theirs and bare(node) != bare(theirs[node.name]):
+            if not is_checked(node.name, module, tree):
+                found.add(node.name)
+    return found
 
 
 def test_defines_nothing_otherwise_than_the_modules(notebook):
-    assert not defined_otherwise(parsed(notebook), DEFINED)
+    tree = parse_notebook(notebook)
+    for path in MODULES:
+        assert not differing(tree, path.stem, parse_file(path)), path.stem
 
 
-def test_takes_from_helpers_what_is_there(notebook):
-    wanted = set()
-    for node in ast.walk(parsed(notebook)):
-        if isinstance(node, ast.ImportFrom) and node.module == "helpers":
-            wanted.update(alias.name for alias in node.names)
-        if (
-            isinstance(node, ast.Attribute)
-            and isinstance(node.value, ast.Name)
-            and node.value.id == "helpers"
-        ):
-            wanted.add(node.attr)
-    assert not [name for name in wanted if not hasattr(helpers, name)]
+def imported(tree):
+    """(module, name) of everything taken from helpers and course."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            if node.module.split(".")[0] in ("helpers", "course"):
+                for alias in node.names:
+                    yield node.module, alias.name
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id == "helpers":
+                yield "helpers", node.attr
+
+
+def test_takes_from_the_modules_what_is_there(notebook):
+    for module, name in imported(parse_notebook(notebook)):
+        assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
 
 
 SHARED = '''
@@ -159,9 +204,16 @@ class Tanh(Layer):
         """Twice."""
         return torch.tanh(x)
 '''
-SAME = "class Tanh(Layer):\n  def __call__(self, x):  # the same\n    return torch.tanh(x)"
-OTHER = "class Tanh(Layer):\n  def __call__(self, x):\n    return x"
-CHECK = "\ndef check_tanh_same_as_helpers():\n  assert Tanh()(x) == helpers.Tanh()(x)\n"
+SAME = """
+class Tanh(Layer):
+    def __call__(self, x):  # the same
+        return torch.tanh(x)
+"""
+OTHER = SAME.replace("torch.tanh(x)", "x")
+CHECK = """
+def check_tanh_same_as_helpers():
+    assert Tanh()(x) == helpers.Tanh()(x)
+"""
 CALL = "check_tanh_same_as_helpers()"
 
 
@@ -170,12 +222,13 @@ CALL = "check_tanh_same_as_helpers()"
     [
         (SAME, set()),
         (OTHER, {"Tanh"}),
-        (OTHER + "\n" + SAME, {"Tanh"}),
+        (OTHER + SAME, {"Tanh"}),
         (OTHER + CHECK, {"Tanh"}),  # never called
         (OTHER + CHECK + CALL, set()),
+        (OTHER + (CHECK + CALL).replace("as_helpers", "as_wavenet"), {"Tanh"}),
         (OTHER + CHECK.replace("assert", "") + CALL, {"Tanh"}),
         (OTHER.replace("Tanh", "Own"), set()),
     ],
 )
 def test_another_definition_would_be_found(source, found):
-    assert defined_otherwise(ast.parse(source), ast.parse(SHARED)) == found
+    assert differing(ast.parse(source), "helpers", ast.parse(SHARED)) == found

@@ -1,47 +1,63 @@
-"""Chromium for the tests in this folder, which `make browser` runs and `make test` does not."""
+"""Chromium and JupyterLab for the tests of this folder, which `make browser` runs."""
 
-import contextlib
 import os
 import shutil
 from urllib.parse import urlsplit
 
 import pytest
+from lab import Lab
+
+CHROMIUM_NAMES = ["chromium", "chromium-browser", "google-chrome", "chrome"]
+CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-dev-shm-usage"]  # root, containers
+
+
+def find_chromium():
+    """The path of an installed Chromium, or None; CHROMIUM=/path names another."""
+    paths = [os.environ.get("CHROMIUM")]
+    paths += [shutil.which(name) for name in CHROMIUM_NAMES]
+    return next(filter(None, paths), None)
 
 
 @pytest.fixture(scope="session")
 def chromium():
-    """A headless Chromium that is installed already; CHROMIUM=/path names another."""
-    sync_api = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is missing: `make browser` installs it"
-    )
-    names = "chromium", "chromium-browser", "google-chrome", "chrome"
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    """A headless Chromium."""
+    missing = "playwright is missing: `make browser` installs it"
+    sync_api = pytest.importorskip("playwright.sync_api", reason=missing)
+    path = find_chromium()
     if path is None:
-        pytest.skip("no Chromium here: install Debian's package chromium, or set CHROMIUM=/path/to/it")
+        cure = "install Debian's package chromium, or set CHROMIUM=/path/to/it"
+        pytest.skip(f"no Chromium here: {cure}")
     with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]  # runs as root and in containers
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        browser = playwright.chromium.launch(
+            executable_path=path, args=CHROMIUM_OPTIONS
+        )
         yield browser
         browser.close()
 
 
 class Watched:
-    """What went wrong on a page: its errors, its console's, requests to other hosts, bad answers."""
+    """A page and its faults: errors, requests to other hosts, answers that failed."""
 
     def __init__(self, page):
-        self.page, self.faults = page, []
-        page.on("pageerror", lambda error: self.faults.append(f"error in the page: {error}"))
+        self.page = page
+        self.faults = []
+        page.on("pageerror", self.on_page_error)
         page.on("console", self.on_console)
         page.on("request", self.on_request)
         page.on("response", self.on_response)
 
+    def on_page_error(self, error):
+        self.faults.append(f"error in the page: {error}")
+
     def on_console(self, message):
         if message.type == "error":
-            self.faults.append(f"console: {message.text} ({message.location.get('url')})")
+            source = message.location.get("url")
+            self.faults.append(f"console: {message.text} ({source})")
 
     def on_request(self, request):
         address = urlsplit(request.url)
-        if address.scheme not in ("data", "blob", "about") and address.hostname != "127.0.0.1":
+        is_local = address.scheme in ("data", "blob", "about")
+        if not is_local and address.hostname != "127.0.0.1":
             self.faults.append(f"request to {address.hostname}")
 
     def on_response(self, response):
@@ -49,19 +65,24 @@ class Watched:
             self.faults.append(f"{response.status} for {response.url}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def open_page(chromium):
-    """A function that gives a new page of the wanted size, watched; closed after the test."""
-    with contextlib.ExitStack() as stack:
+    """A function that gives a new page, watched; closed after a file's last test."""
+    contexts = []
 
-        def new(width=1280, height=900):
-            context = chromium.new_context(viewport={"width": width, "height": height})
-            stack.callback(context.close)
-            return Watched(context.new_page())
+    def new(width=1280, height=900):
+        viewport = {"width": width, "height": height}
+        contexts.append(chromium.new_context(viewport=viewport))
+        return Watched(contexts[-1].new_page())
 
-        yield new
+    yield new
+    for context in contexts:
+        context.close()
 
 
 @pytest.fixture(scope="session")
-def watch():
-    return Watched
+def lab(chromium, tmp_path_factory):
+    """One JupyterLab for all tests."""
+    server = Lab(tmp_path_factory.mktemp("lab"))
+    yield server
+    server.close()

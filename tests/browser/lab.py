@@ -1,6 +1,5 @@
-"""A notebook in JupyterLab in Chromium, and what the tests do there: run it, press keys, see what answers."""
+"""A notebook in JupyterLab in Chromium: run it, press keys, see what answers."""
 
-import hashlib
 import os
 import shutil
 import socket
@@ -21,12 +20,15 @@ LEFT_OUT = shutil.ignore_patterns(".*", "build", "__pycache__", "*.egg-info")
 SETTINGS = {  # all cells are in the page, in view or not
     "@jupyterlab/notebook-extension/tracker": '{"windowingMode": "none"}'
 }
-RUNS = 180  # seconds that a notebook may take
-PATIENCE = 10  # seconds that a control may take to answer at all, before the test gives up
+RUNS = 180  # seconds that the cells of a notebook may take
+PATIENCE = 10  # seconds that a control may take to answer at all
 
 
 class Lab:
-    """A JupyterLab server on loopback over a copy of this checkout: nothing is written to the checkout."""
+    """A JupyterLab server on loopback over a copy of this checkout.
+
+    Nothing is written to the checkout, nor to the user's own settings.
+    """
 
     def __init__(self, folder):
         self.copy = shutil.copytree(ROOT, folder / "copy", ignore=LEFT_OUT)
@@ -34,13 +36,8 @@ class Lab:
             path = folder / "settings" / f"{name}.jupyterlab-settings"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        own = {f"JUPYTER_{kind}_DIR": str(folder / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
-        own |= {f"JUPYTERLAB_{kind.upper()}_DIR": str(folder / kind) for kind in ("settings", "workspaces")}
-        own |= {"IPYTHONDIR": str(folder / "ipython"), "PYTHONPATH": str(self.copy)}
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        settings = {
+        self.port = free_port()
+        options = {
             "ServerApp.ip": "127.0.0.1",
             "ServerApp.port": self.port,
             "ServerApp.port_retries": 0,
@@ -49,26 +46,38 @@ class Lab:
             "IdentityProvider.token": "",
             "ServerApp.open_browser": False,
             "LabApp.expose_app_in_browser": True,
-            "LabApp.app_settings_dir": self.copy / "docs" / "lab",  # as in `make lab`
+            "LabApp.app_settings_dir": self.copy / "tools" / "lab",  # as in `make lab`
         }
+        arguments = [f"--{key}={value}" for key, value in options.items()]
         self.log = (folder / "server.log").open("w")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *(f"--{key}={value}" for key, value in settings.items())],
-            env={"OMP_NUM_THREADS": "1"} | os.environ | own,
+            [sys.executable, "-m", "jupyterlab", *arguments],
+            env=self.environment(folder),
             stdout=self.log,
             stderr=subprocess.STDOUT,
         )
-        self.wait(f"http://127.0.0.1:{self.port}/api", Path(self.log.name))
+        self.wait(Path(self.log.name))
 
-    def wait(self, address, log, seconds=60):
-        """Until the server answers."""
+    def environment(self, folder):
+        """Jupyter's folders, all of them beside the copy."""
+        own = {"IPYTHONDIR": str(folder / "ipython"), "PYTHONPATH": str(self.copy)}
+        for kind in ("CONFIG", "DATA", "RUNTIME"):
+            own[f"JUPYTER_{kind}_DIR"] = str(folder / kind)
+        for kind in ("settings", "workspaces"):
+            own[f"JUPYTERLAB_{kind.upper()}_DIR"] = str(folder / kind)
+        return {"OMP_NUM_THREADS": "1", **os.environ, **own}
+
+    def wait(self, log, seconds=60):
+        """Returns when the server answers."""
+        address = f"http://127.0.0.1:{self.port}/api"
         for _ in range(10 * seconds):
             assert self.process.poll() is None, log.read_text()
             try:
                 return urllib.request.urlopen(address, timeout=5).close()
             except OSError:
                 time.sleep(0.1)
-        raise AssertionError(f"JupyterLab did not start in {seconds} s: {log.read_text()}")
+        found = log.read_text()
+        raise AssertionError(f"JupyterLab did not start in {seconds} s: {found}")
 
     def close(self):
         family = psutil.Process(self.process.pid).children(recursive=True)
@@ -81,54 +90,86 @@ class Lab:
         self.process.wait()
         self.log.close()
 
-    def write(self, stem, name, change=None, whole=True):
-        """A copy of a notebook: its source with `change`, an (old, new); all its cells, or those needed."""
-        notebook = nbformat.read(self.copy / "notebooks" / f"{stem}.ipynb", as_version=4)
-        if change:
-            changed = [cell for cell in notebook.cells if change[0] in cell.source]
-            assert len(changed) == 1, change
-            changed[0].source = changed[0].source.replace(*change)
-        if not whole:
-            keep = needed([cell.source for cell in notebook.cells if cell.cell_type == "code"])
-            notebook.cells = [cell for cell in notebook.cells if cell.get("source") in keep]
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-        nbformat.write(notebook, self.copy / "notebooks" / f"{name}.ipynb")
+    def write(self, stem, *wanted):
+        """Writes a shorter copy of a notebook, to be run; the address it opens at.
+
+        Of the code stay the cells that hold a text of `wanted`, and those that they
+        need; all prose stays.
+        """
+        path = self.copy / "notebooks" / f"{stem}.ipynb"
+        notebook = nbformat.read(path, as_version=4)
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        keep = needed([cell.source for cell in code], wanted)
+        for i, cell in enumerate(code):
+            cell.outputs = []
+            cell.execution_count = None
+            if i not in keep:
+                notebook.cells.remove(cell)
+        nbformat.write(notebook, path.with_stem(f"{stem}_shorter"))
+        lab = f"http://127.0.0.1:{self.port}/lab/tree/notebooks"
         # reset: no notebook that was open before is opened beside it
-        return f"http://127.0.0.1:{self.port}/lab/tree/notebooks/{name}.ipynb?reset"
+        return f"{lab}/{stem}_shorter.ipynb?reset"
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def names(source):
-    """The names that a cell binds at its top level, and those of the notebook that it uses anywhere."""
-    tables = [symtable.symtable(TransformerManager().transform_cell(source), "cell", "exec")]
-    bound = {one.get_name() for one in tables[0].get_symbols() if one.is_assigned() or one.is_imported()}
-    used = {one.get_name() for one in tables[0].get_symbols() if one.is_referenced()}
-    for table in tables:  # those of functions, classes and comprehensions are added while the loop runs
-        tables += table.get_children()
-        used |= {one.get_name() for one in table.get_symbols() if one.is_global()}
+    """What a cell binds at its top level, and the notebook's names it uses anywhere."""
+    python = TransformerManager().transform_cell(source)  # no magics
+    top = symtable.symtable(python, "cell", "exec")
+    bound = set()
+    used = set()
+    for symbol in top.get_symbols():
+        if symbol.is_assigned() or symbol.is_imported():
+            bound.add(symbol.get_name())
+        if symbol.is_referenced():
+            used.add(symbol.get_name())
+    inner = top.get_children()  # functions, classes and comprehensions
+    while inner:
+        table = inner.pop()
+        inner += table.get_children()
+        for symbol in table.get_symbols():
+            if symbol.is_global():
+                used.add(symbol.get_name())
     return bound - {"_"}, used
 
 
-def needed(sources):
-    """The cell that shows sliders, and those it needs by the names they define (the last of each)."""
-    last = max(i for i, source in enumerate(sources) if "widgets.VBox(" in source)
-    bound, used = zip(*map(names, sources[: last + 1]))
-    binder = {name: i for i, some in enumerate(bound) for name in some}
-    keep, more = set(), {last}
-    while more:
-        keep |= more
-        more = {binder[name] for i in more for name in used[i] if name in binder} - keep
-    return {sources[i] for i in keep}
+def needed(sources, wanted):
+    """The numbers of the cells with a text of `wanted`, and of those they need.
+
+    A cell needs the last cells before it that bind the names it uses.
+    """
+    keep = set()
+    for text in wanted:
+        found = {i for i, source in enumerate(sources) if text in source}
+        assert found, f"no cell holds {text}"
+        keep.add(min(found))
+    ends = [names(source) for source in sources]
+    to_do = list(keep)
+    while to_do:
+        i = to_do.pop()
+        for name in ends[i][1]:
+            before = [j for j in range(i) if name in ends[j][0]]
+            if before and before[-1] not in keep:
+                keep.add(before[-1])
+                to_do.append(before[-1])
+    return keep
 
 
-# What the controls answer with: the pictures' addresses (a new picture has a new one) and the texts.
-PARTS = """root => ({
-  picture: [...root.querySelectorAll("img")].map(image => image.src).join(),
-  text: [...root.querySelectorAll(".widget-html-content")].map(text => text.innerHTML).join(),
-})"""
+# What the controls answer with: the addresses of the pictures, of which a new picture
+# has a new one, and the texts.
+PARTS = """root => {
+  const all = selector => [...root.querySelectorAll(selector)];
+  const picture = all("img").map(image => image.src).join();
+  const text = all(".widget-html-content").map(text => text.innerHTML).join();
+  return {picture, text};
+}"""
 
-# Waits until a picture is there to be painted; one that is replaced meanwhile is no error.
+# Waits until a picture is there to be painted; if it is replaced meanwhile, goes on.
 DECODED = """async image => {
   for (let tries = 0; ; tries++) {
     try { return await image.decode(); } catch (error) { if (tries > 400) throw error; }
@@ -136,8 +177,8 @@ DECODED = """async image => {
   }
 }"""
 
-# Sets window.answer to a promise of the milliseconds from the next key to the answer: text and picture have
-# changed, and the picture is there to be painted.
+# Sets window.answer to a promise of the milliseconds from the next key to the answer:
+# text and picture have changed, and the picture is there to be painted.
 ARM = f"""root => {{
   const parts = {PARTS}, decoded = {DECODED}, before = parts(root);
   let pressed = null;
@@ -151,11 +192,16 @@ ARM = f"""root => {{
       for (const image of root.querySelectorAll("img")) await decoded(image);
       done(performance.now() - pressed);
     }});
-    observer.observe(root, {{subtree: true, childList: true, attributes: true, characterData: true}});
+    const content = {{childList: true, attributes: true, characterData: true}};
+    observer.observe(root, {{subtree: true, ...content}});
   }});
 }}"""
-ANSWER = "patience => Promise.race([window.answer, new Promise(done => setTimeout(done, patience, null))])"
+ANSWER = """patience => {
+  const late = new Promise(done => setTimeout(done, patience, null));
+  return Promise.race([window.answer, late]);
+}"""
 
+# A digest of the pixels of pictures.
 PIXELS = f"""async images => {{
   const decoded = {DECODED}, found = [];
   for (const image of images) {{
@@ -163,19 +209,22 @@ PIXELS = f"""async images => {{
     const size = [image.naturalWidth, image.naturalHeight];
     const pen = new OffscreenCanvas(...size).getContext("2d");
     pen.drawImage(image, 0, 0);
-    found.push(new Uint32Array(pen.getImageData(0, 0, ...size).data.buffer).join());
+    const pixels = pen.getImageData(0, 0, ...size).data;
+    const digest = await crypto.subtle.digest("SHA-256", pixels);
+    found.push(new Uint32Array(digest).join());
   }}
   return found.join();
 }}"""
 
-# From now on every error that the kernel tells of is kept, shown in the notebook or not.
+# From now on every error of the kernel is kept, shown in the notebook or not.
 LISTEN = """() => {
   window.kernelFaults = [];
   window.kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
   window.kernel.iopubMessage.connect((_, message) => {
     const {header, content} = message;
-    if (header.msg_type === "error") window.kernelFaults.push(`${content.ename}: ${content.evalue}`);
-    if (header.msg_type === "stream" && content.name === "stderr") window.kernelFaults.push(content.text);
+    const faults = window.kernelFaults;
+    if (header.msg_type === "error") faults.push(`${content.ename}: ${content.evalue}`);
+    if (content.name === "stderr") faults.push(content.text);
   });
 }"""
 ASK = """async code => {
@@ -185,42 +234,52 @@ ASK = """async code => {
 }"""
 READY = """() => {
   const session = window.jupyterapp?.shell.currentWidget?.sessionContext;
-  return session?.session?.kernel?.status === "idle" && document.querySelector(".jp-Notebook .jp-CodeCell");
+  const cell = document.querySelector(".jp-Notebook .jp-CodeCell");
+  return session?.session?.kernel?.status === "idle" && cell;
 }"""
 # The command that runs all cells comes back before the last has run.
 RAN = """() => {
   const {content, sessionContext} = window.jupyterapp.shell.currentWidget;
-  const cells = content.widgets.filter(cell => cell.model.type === "code" && cell.model.sharedModel.source);
-  return sessionContext.session.kernel.status === "idle" && cells.every(cell => cell.model.executionCount);
+  const ran = cell => cell.model.type !== "code" || !cell.model.sharedModel.source ||
+    cell.model.executionCount;
+  return sessionContext.session.kernel.status === "idle" && content.widgets.every(ran);
 }"""
-FAILED = """() => window.jupyterapp.shell.currentWidget.content.widgets.filter(cell =>
-  cell.model.type === "code" && !cell.model.sharedModel.getMetadata("tags")?.includes("raises-exception") &&
-  cell.model.outputs.toJSON().some(output => output.output_type === "error")
-).map(cell => {
-  const {ename, evalue} = cell.model.outputs.toJSON().find(output => output.output_type === "error");
-  return `${ename} ${evalue} in ${cell.model.sharedModel.source}`;
-})"""
+FAILED = """() => {
+  const failed = [];
+  for (const {model} of window.jupyterapp.shell.currentWidget.content.widgets) {
+    if (model.type !== "code") continue;
+    const tags = model.sharedModel.getMetadata("tags") || [];
+    for (const {output_type, ename, evalue} of model.outputs.toJSON()) {
+      if (output_type === "error" && !tags.includes("raises-exception"))
+        failed.push(`${ename} ${evalue} in ${model.sharedModel.source}`);
+    }
+  }
+  return failed;
+}"""
 
 
 class Book:
     """A notebook that was run, and the controls in it."""
 
     def __init__(self, watched, address):
-        self.watched, self.page = watched, watched.page
+        self.watched = watched
+        self.page = watched.page
         self.page.goto(address)
         self.page.wait_for_function(READY, timeout=60_000)
-        self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
-        self.page.wait_for_function(f"({RAN})() || ({FAILED})().length", polling=200, timeout=1000 * RUNS)
+        run_all = "window.jupyterapp.commands.execute('notebook:run-all-cells')"
+        self.page.evaluate(run_all)
+        ended = f"({RAN})() || ({FAILED})().length"
+        self.page.wait_for_function(ended, polling=200, timeout=1000 * RUNS)
         failed = self.page.evaluate(FAILED)
         assert not failed, failed
-        self.root = self.page.locator(".jp-OutputArea .widget-vbox").filter(
-            has=self.page.locator(".widget-slider")
-        )
+        panels = self.page.locator(".jp-OutputArea .widget-vbox")
+        self.root = panels.filter(has=self.page.locator(".widget-slider"))
         self.root.wait_for(timeout=1000 * PATIENCE)
         self.page.evaluate(LISTEN)
 
     def check_faultless(self):
-        assert not self.watched.faults and not self.page.evaluate("window.kernelFaults")
+        assert not self.watched.faults
+        assert not self.page.evaluate("window.kernelFaults")
 
     def ask(self, code):
         """The value of an expression in the kernel, as text."""
@@ -229,9 +288,8 @@ class Book:
     # ---- What stands there ----
     def control(self, label):
         """The slider, group of buttons or box with this label."""
-        return self.root.locator(".widget-inline-hbox").filter(
-            has=self.page.locator(".widget-label", has_text=label)
-        )
+        labels = self.page.locator(".widget-label", has_text=label)
+        return self.root.locator(".widget-inline-hbox").filter(has=labels)
 
     def handle(self, label):
         return self.control(label).locator(".noUi-handle")
@@ -240,33 +298,37 @@ class Book:
         return self.control(label).locator(".widget-readout").inner_text()
 
     def text(self):
-        return "\n".join(self.root.locator(".widget-html-content").all_inner_texts())
+        texts = self.root.locator(".widget-html-content").all_inner_texts()
+        return "\n".join(texts)
 
     def picture(self):
         """A digest of the pixels of the pictures."""
-        return hashlib.sha256(self.root.locator("img").evaluate_all(PIXELS).encode()).hexdigest()
+        return self.root.locator("img").evaluate_all(PIXELS)
 
     def button(self, name):
         return self.root.get_by_role("button", name=name, exact=True)
 
     def progress(self):
         """How full the bar is, in per cent."""
-        return self.root.locator(".progress-bar").evaluate("bar => parseFloat(bar.style.width) || 0")
+        bar = self.root.locator(".progress-bar")
+        return bar.evaluate("bar => parseFloat(bar.style.width) || 0")
 
     # ---- What a hand does ----
     def press(self, target, key):
-        """Focuses and presses a key; milliseconds until pictures and text have changed."""
+        """Presses a key on it; milliseconds until pictures and text have changed."""
         target.focus()
         self.root.evaluate(ARM)
         self.page.keyboard.press(key)
         milliseconds = self.page.evaluate(ANSWER, 1000 * PATIENCE)
-        assert milliseconds is not None, f"no new picture and text within {PATIENCE} s of {key}"
+        late = f"no new picture and text within {PATIENCE} s of {key}"
+        assert milliseconds is not None, late
         return milliseconds
 
-    def until(self, condition, seconds, what):
+    def until(self, condition, what, seconds=PATIENCE):
         """Waits until `condition()`; the seconds it took."""
         start = time.perf_counter()
         while not condition():
-            assert time.perf_counter() - start < seconds, f"not within {seconds} s: {what}"
+            waited = time.perf_counter() - start
+            assert waited < seconds, f"not within {seconds} s: {what}"
             self.page.wait_for_timeout(10)
         return time.perf_counter() - start

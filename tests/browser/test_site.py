@@ -1,4 +1,4 @@
-"""The site of `make site`, opened page by page in Chromium."""
+"""The site of `make site`, opened page by page in Chromium: each page once."""
 
 import functools
 import threading
@@ -10,13 +10,23 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "build" / "site"
-PAGES = sorted(
-    path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html") if "_" not in path.parts[0][:1]
-)
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
-PHONE = 390, 844  # CSS pixels
+PHONE = {"width": 390, "height": 844}  # CSS pixels
+WIDTHS = [1024, 1100, 1280, 1366, 1440, 1536, 1920]
+LAPTOP = 1280  # from this width on, code is seen whole
 
-pytestmark = pytest.mark.skipif(not PAGES, reason="no site in build/site: run `make site`")
+
+def pages():
+    """The pages of the site, without those that Sphinx keeps for itself."""
+    paths = [path.relative_to(SITE) for path in SITE.rglob("*.html")]
+    own = [path for path in paths if not path.parts[0].startswith("_")]
+    return sorted(path.as_posix() for path in own)
+
+
+PAGES = pages()
+pytestmark = pytest.mark.skipif(
+    not PAGES, reason="no site in build/site: run `make site`"
+)
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -26,73 +36,95 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def address():
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=SITE)) as server:
+    handler = functools.partial(Quiet, directory=SITE)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_a_page_opens_without_a_fault_and_has_a_title(open_page, address, path):
+@pytest.fixture(scope="module", params=PAGES)
+def path(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def opened(open_page, address, path):
+    """One page of the site, opened once for all its tests."""
     watched = open_page()
     watched.page.goto(address + path, wait_until="networkidle")
-    assert not watched.faults
-    assert watched.page.title()
+    yield watched
+    watched.page.close()
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_every_picture_is_there_and_has_a_text(open_page, address, path):
-    page = open_page().page
-    page.goto(address + path)
-    for image in page.locator("img").all():
-        image.scroll_into_view_if_needed()  # some are loaded only when they come into view
+def test_a_page_opens_without_a_fault_and_has_a_title(opened):
+    assert not opened.faults
+    assert opened.page.title()
+
+
+def test_every_picture_is_there_and_has_a_text(opened):
+    for image in opened.page.locator("img").all():
+        image.scroll_into_view_if_needed()  # some are loaded when they come into view
         image.evaluate("image => image.decode()")
         assert image.evaluate("image => image.naturalWidth") > 0
         alt = image.get_attribute("alt") or ""
-        assert len(alt) > 5 and ".png" not in alt, image.get_attribute("src")
+        is_text = len(alt) > 5 and ".png" not in alt
+        assert is_text, image.get_attribute("src")
 
 
-@functools.cache
-def targets(page, address):
-    """The addresses and the ids on a page of the site."""
-    page.goto(address)
-    links = page.eval_on_selector_all("a[href]", "links => links.map(link => link.href)")
-    return links, set(page.eval_on_selector_all("[id]", "all => all.map(one => one.id)"))
+LINKS = "links => links.map(link => link.href)"
+IDS = "all => all.map(one => one.id)"
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_every_internal_link_leads_somewhere(open_page, address, path):
+@pytest.fixture(scope="module")
+def look_up(open_page):
+    """A function: the ids on a page of the site, or None if it is not there."""
     page = open_page().page
-    for link in targets(page, address + path)[0]:
+
+    @functools.cache
+    def ids(target):
+        if not page.request.get(target).ok:
+            return None
+        if not target.endswith((".html", "/")):
+            return set()
+        page.goto(target)
+        return set(page.eval_on_selector_all("[id]", IDS))
+
+    return ids
+
+
+def test_every_internal_link_leads_somewhere(opened, address, look_up):
+    for link in opened.page.eval_on_selector_all("a[href]", LINKS):
         target, fragment = urldefrag(link)
         if not target.startswith(address):
-            assert target.startswith("https://"), (
-                link
-            )  # not a file on somebody's machine, nor an unresolved name
-        elif target.endswith((".html", "/")):
-            assert not fragment or unquote(fragment) in targets(page, target)[1], link
-            assert page.request.get(target).ok, link
-        else:
-            assert page.request.get(target).ok, link
+            # not a file on somebody's machine, nor an unresolved name
+            assert target.startswith("https://"), link
+            continue
+        ids = look_up(target)
+        assert ids is not None, link
+        if fragment and target.endswith((".html", "/")):
+            assert unquote(fragment) in ids, link
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_a_page_can_be_read_on_a_phone(open_page, address, path):
-    page = open_page(*PHONE).page
-    page.goto(address + path)
-    assert page.evaluate("document.scrollingElement.scrollWidth") <= PHONE[0]
+WIDTH = "document.scrollingElement.scrollWidth"
+FONT_SIZES = "all => all.map(one => parseFloat(getComputedStyle(one).fontSize))"
+
+
+def test_a_page_can_be_read_on_a_phone(opened):
+    page = opened.page
+    page.set_viewport_size(PHONE)
+    assert page.evaluate(WIDTH) <= PHONE["width"]
     for image in page.locator("article img").all():
         assert image.evaluate(FITS), image.get_attribute("alt")
     for figure in page.locator(".cell_output img, section > p > img").all():
-        assert figure.evaluate("image => image.width / image.naturalWidth") > 0.5  # its letters can be read
-    for kind, least in (("article p", 14), ("article pre", 11)):  # letters, in CSS pixels
-        sizes = page.eval_on_selector_all(
-            kind, "all => all.map(one => parseFloat(getComputedStyle(one).fontSize))"
-        )
-        assert all(size >= least for size in sizes)
+        scale = figure.evaluate("image => image.width / image.naturalWidth")
+        assert scale > 0.5  # what is written in it can be read
+    for kind, least in (("article p", 14), ("article pre", 11)):
+        for size in page.eval_on_selector_all(kind, FONT_SIZES):
+            assert size >= least
 
 
-# Whether an element is within the page's width or in something that scrolls sideways by itself.
+# Whether an element is within the page's width or in something that scrolls sideways.
 FITS = """element => {
   for (let box = element; box; box = box.parentElement) {
     if (["auto", "scroll"].includes(getComputedStyle(box).overflowX)) return true;
@@ -101,51 +133,53 @@ FITS = """element => {
 }"""
 
 
-@pytest.mark.parametrize("width", [1024, 1100, 1280, 1366, 1440, 1536, 1920])
-def test_nothing_is_cut_off_at_the_side(open_page, address, width):
-    page = open_page(width).page
-    for path in PAGES:
-        page.goto(address + path)
-        assert page.evaluate("document.scrollingElement.scrollWidth") <= width, path
-        assert not page.eval_on_selector_all(".toc-tree a, .sidebar-tree a", CUT_OFF), path
+def test_nothing_is_cut_off_at_the_side(opened):
+    for width in WIDTHS:
+        opened.page.set_viewport_size({"width": width, "height": 900})
+        assert opened.page.evaluate(WIDTH) <= width
+        links = ".toc-tree a, .sidebar-tree a"
+        cut = opened.page.eval_on_selector_all(links, CUT_OFF)
+        assert not cut, width
 
 
-# The links that are partly beyond the page's side; those of a folded column are beyond it as a whole.
+# The links that are partly beyond the page's side; a folded column is beyond it whole.
 CUT_OFF = """links => links.filter(link => {
   const box = link.getBoundingClientRect();
   return box.left < innerWidth && innerWidth < box.right;
 }).map(link => link.innerText)"""
 
 
-@pytest.mark.parametrize("width", [1280, 1366, 1440, 1536, 1920])
-def test_code_and_what_it_printed_are_seen_whole_on_a_laptop(open_page, address, width):
-    page = open_page(width).page
-    for path in PAGES:
-        page.goto(address + path)
-        cut = page.eval_on_selector_all(
-            "article pre",
-            "all => all.filter(one => one.scrollWidth > one.clientWidth).map(one => one.innerText)",
-        )
-        assert not cut, (path, cut)
+def test_code_and_what_it_printed_are_seen_whole_on_a_laptop(opened):
+    for width in WIDTHS:
+        if width >= LAPTOP:
+            opened.page.set_viewport_size({"width": width, "height": 900})
+            cut = opened.page.eval_on_selector_all("article pre", SCROLLED)
+            assert not cut, width
+
+
+SCROLLED = """all => all.filter(
+  one => one.scrollWidth > one.clientWidth).map(one => one.innerText)"""
 
 
 def test_every_notebook_has_a_page_in_the_navigation(open_page, address):
     page = open_page().page
     page.goto(address)
-    listed = page.eval_on_selector_all(".sidebar-tree a", "links => links.map(link => link.href)")
-    assert {f"{address}notebooks/{name}.html" for name in NOTEBOOKS} <= set(listed)
-
-
-def test_widgets_leave_a_note_and_no_broken_text(open_page, address):
-    page = open_page().page
+    listed = page.eval_on_selector_all(".sidebar-tree a", LINKS)
     for name in NOTEBOOKS:
-        page.goto(f"{address}notebooks/{name}.html")
-        for words in page.locator(".cell_output").all_inner_texts():
-            assert "VBox(" not in words and "<Figure" not in words and "IPython.core" not in words
-        source = (ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8")
-        assert page.locator(".widget-note").count() == source.count(
-            '"application/vnd.jupyter.widget-view+json"'
-        )
+        assert f"{address}notebooks/{name}.html" in listed
+
+
+WIDGET = '"application/vnd.jupyter.widget-view+json"'
+
+
+def test_widgets_leave_a_note_and_no_broken_text(opened, path):
+    if not path.startswith("notebooks/"):
+        pytest.skip("no notebook")
+    for words in opened.page.locator(".cell_output").all_inner_texts():
+        for broken in ("VBox(", "<Figure", "IPython.core"):
+            assert broken not in words
+    notebook = (ROOT / path).with_suffix(".ipynb").read_text(encoding="utf-8")
+    assert opened.page.locator(".widget-note").count() == notebook.count(WIDGET)
 
 
 def test_the_search_finds_words_in_notebooks(open_page, address):
@@ -154,6 +188,6 @@ def test_the_search_finds_words_in_notebooks(open_page, address):
     watched.page.locator(".sidebar-search").fill("dilated")
     watched.page.locator(".sidebar-search").press("Enter")
     watched.page.wait_for_selector("#search-results a")
-    found = watched.page.eval_on_selector_all("#search-results a", "links => links.map(link => link.href)")
+    found = watched.page.eval_on_selector_all("#search-results a", LINKS)
     assert any("notebooks/06_convolution.html" in link for link in found)
     assert not watched.faults

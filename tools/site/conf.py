@@ -1,4 +1,5 @@
-"""Settings of the site that `make site` builds from README.md and the notebooks as they are committed."""
+"""Settings of the site that `make site` builds, from the files as they are committed:
+README.md, the pages of docs/ and the notebooks."""
 
 import re
 import shutil
@@ -6,7 +7,6 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent
 sys.path.insert(0, str(HERE))
 
 import pages  # noqa: E402
@@ -17,13 +17,10 @@ language = "en"
 
 extensions = ["myst_nb"]
 root_doc = "README"
-include_patterns = [
-    "*.md",
-    "data/README.md",
-    "notebooks/*.ipynb",
-]  # the source folder is the repository itself
+# The source folder is the repository itself.
+include_patterns = ["README.md", "docs/*.md", "data/README.md", "notebooks/*.ipynb"]
 exclude_patterns = [".venv", "build"]  # not even looked into
-myst_enable_extensions = ["html_image"]  # <img> in the README's tables
+myst_enable_extensions = ["html_image"]  # <img> in the README's table
 myst_heading_anchors = 3
 
 nb_execution_mode = "off"
@@ -39,16 +36,29 @@ html_use_index = False
 html_show_copyright = False
 html_show_sphinx = False
 
+ROW = re.compile(r"\| (\[[^]]+\]\((notebooks/\w+\.ipynb)\)) \|")
+CONTENTS = """
+
+```{{toctree}}
+:hidden:
+:maxdepth: 1
+
+{}
+```
+"""
+
 
 def change_source(app, docname, source):
-    """The README's table links to the pages; here each row gets its notebook, too, and the whole a contents
-    tree, of which Sphinx makes the navigation. What notebooks become is in pages.py."""
+    """Adds to the README what a site has, and makes notebooks pages (pages.py).
+
+    The README's table links to the pages: each row gets its notebook for download,
+    too. From the contents tree Sphinx makes the navigation.
+    """
     if docname == root_doc:
-        row = r"\| (\[[^]]+\]\((notebooks/\w+\.ipynb)\)) \|"
-        source[0] = re.sub(row, r"| \1<br>{download}`notebook <\2>` |", source[0])
+        text = ROW.sub(r"| \1<br>{download}`notebook <\2>` |", source[0])
         others = sorted(app.env.found_docs - {root_doc})
         others.sort(key=lambda name: not name.startswith("notebooks"))
-        source[0] += "\n\n```{toctree}\n:hidden:\n:maxdepth: 1\n\n" + "\n".join(others) + "\n```\n"
+        source[0] = text + CONTENTS.format("\n".join(others))
     elif docname.startswith("notebooks/"):
         source[0] = pages.page(source[0], Path(docname).name)
 
@@ -56,7 +66,9 @@ def change_source(app, docname, source):
 def add_index(app, exception):
     """A web server opens index.html."""
     if exception is None:
-        shutil.copy(Path(app.outdir, f"{root_doc}.html"), Path(app.outdir, "index.html"))
+        shutil.copy(
+            Path(app.outdir, f"{root_doc}.html"), Path(app.outdir, "index.html")
+        )
 
 
 def setup(app):

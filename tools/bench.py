@@ -1,0 +1,218 @@
+"""Times the lecture's recipe and ours on the same models, and what else has a clock.
+
+Prints tables and writes bench.json. Takes some five minutes; other work on the machine
+disturbs it. Notebooks print times and assert none: the bands that are expected are
+here, printed beside what was measured.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from course.runs import LECTURE_MODELS, load_data
+from helpers import Sequential, count_parameters, evaluate, train
+from tools import timings
+from tools.timings import LARGE, SEED, SHOW_PROGRESS, seeded
+
+OUT = Path(__file__).parents[1] / "bench.json"
+
+# The lecture's recipe
+LECTURE_STEPS = 200_000
+LECTURE_BATCH = 32
+LECTURE_RATE = 0.1
+TIMED_STEPS = 2_000  # of LECTURE_STEPS: half before our run of the model, half after it
+WARM_UP_STEPS = 200
+
+# Where times are expected on any machine: a number of bench.json, from, to.
+BANDS = {
+    "sampling_speedup": (10, 200),
+    "harness_scaling": (1.2, 2.2),
+    "finished_study_seconds": (0, 1),
+    "training_speedup_8": (1 / 3, 3),
+    "training_speedup_64": (1.5, 20),
+    "wavenet_queue_speedup": (1.5, 15),
+}
+MEASURED_OVER_COUNTED = (1 / 5, 5)  # of each speed-up by the convolution or the queues
+CONTEXT_1024 = {  # the same, for contexts of 1,024 characters
+    "cached_speedup": (10, 300),
+    "cached_generation_scaling": (1.2, 15),
+    "tree_generation_scaling": (30, 1000),
+}
+
+
+# ---- The lecture's five models -----------------------------------------------------
+def lecture_steps(
+    model: Sequential, X: Tensor, Y: Tensor, steps: int, *, generator: Generator
+) -> None:
+    """The lecture's loop. Its rate falls to a tenth at step 150,000: the same time."""
+    parameters = model.parameters()
+    losses = []
+    for _ in range(steps):
+        ix = torch.randint(0, len(X), (LECTURE_BATCH,), generator=generator)
+        loss = F.cross_entropy(model(X[ix]), Y[ix])
+        for p in parameters:
+            p.grad = None
+        loss.backward()
+        for p in parameters:
+            p.data += -LECTURE_RATE * p.grad
+        losses.append(loss.log10().item())
+
+
+def time_model(name: str) -> tuple[dict, Sequential]:
+    """Half of the lecture's steps, our whole training, then the other half.
+
+    So neighbours in time are compared. Gives what was measured, and our model.
+    """
+    config = LECTURE_MODELS[name]
+    vocab, data = load_data(config.block_size)
+    lecture = config.build(len(vocab), generator=seeded())
+    ours = config.build(len(vocab), generator=seeded())
+    batches = seeded()
+
+    def lecture_half() -> float:
+        steps = TIMED_STEPS // 2
+        start = time.perf_counter()
+        lecture_steps(lecture, *data["train"], steps, generator=batches)
+        return time.perf_counter() - start
+
+    lecture_steps(lecture, *data["train"], WARM_UP_STEPS, generator=batches)
+    before = lecture_half()
+    history = train(ours, *data["train"], seed=SEED, progress=SHOW_PROGRESS)
+    after = lecture_half()
+    lecture_seconds = (before + after) * LECTURE_STEPS / TIMED_STEPS
+    measured = {
+        "parameters": count_parameters(ours),
+        "lecture_seconds": lecture_seconds,
+        "our_seconds": history.seconds,
+        "ratio": lecture_seconds / history.seconds,
+        "val": evaluate(ours, *data["val"]),
+    }
+    return measured, ours
+
+
+# ---- The machine ---------------------------------------------------------------------
+def processor() -> str:
+    """The processor's name as far as the system tells it."""
+    if sys.platform == "darwin":
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        return done.stdout.strip()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def machine() -> dict[str, str | int | None]:
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.system(),
+    }
+
+
+def peak_memory_mb() -> float | None:
+    """The most memory this process has had; None where Python cannot tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+    return peak * unit / 1e6
+
+
+# ---- All of it -----------------------------------------------------------------------
+def main() -> None:
+    start = time.perf_counter()
+    result = {"machine": machine(), "rows": {}}
+    models = {}
+    for name in LECTURE_MODELS:
+        print(name, flush=True)
+        result["rows"][name], models[name] = time_model(name)
+    print("floating-point rate", flush=True)
+    result |= timings.gemm_fraction()
+    print("sampling", flush=True)
+    result["sampling_speedup"] = timings.sampling_speedup(models[LARGE])
+    result["peak_memory_mb"] = peak_memory_mb()
+    print("studies", flush=True)
+    result |= timings.harness()
+    print("tree, convolution and queues", flush=True)
+    result |= timings.convolution_speedups()
+    result["training_speedup_8"] = timings.training_speedup(8)
+    result["training_speedup_64"] = timings.training_speedup(64)
+    print("the full WaveNet", flush=True)
+    result |= timings.wavenet()
+    result["bench_seconds"] = time.perf_counter() - start
+    OUT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    report(result)
+
+
+def report(result: dict) -> None:
+    """The same numbers for a reader."""
+    formats = {
+        "parameters": "{:,.0f}".format,
+        "lecture_seconds": "{:,.0f}".format,
+        "our_seconds": "{:.1f}".format,
+        "ratio": "{:.1f}".format,
+        "val": "{:.4f}".format,
+    }
+    table = pd.DataFrame(result["rows"]).T
+    print("\n" + table.to_string(formatters=formats) + "\n")
+    print(", ".join(f"{key} {value}" for key, value in result["machine"].items()))
+    for key, value in result.items():
+        if value is None:
+            print(f"{key:<25} unknown")
+        elif not isinstance(value, dict):
+            print(f"{key:<25} {value:,.3f}")
+    print("\n" + speedups(result).round(1).to_string())
+    print("\n" + in_bands(result).round(2).to_string(index=False))
+
+
+def speedups(result: dict) -> pd.DataFrame:
+    """How much faster than the tree, by context."""
+    columns = {}
+    for what in ("conv_speedup", "cached_speedup"):
+        for kind in ("counted", "measured"):
+            pairs = result[what].items()
+            columns[what, kind] = {context: pair[kind] for context, pair in pairs}
+    return pd.DataFrame(columns)
+
+
+def in_bands(result: dict) -> pd.DataFrame:
+    """Each number that has a band, and whether it is inside."""
+    rows = []
+    for what, band in BANDS.items():
+        rows.append((what, result[what], *band))
+    for what, band in CONTEXT_1024.items():
+        value = result[what][1024]
+        if isinstance(value, dict):
+            value = value["measured"]
+        rows.append((f"{what}, context 1024", value, *band))
+    for what in ("conv_speedup", "cached_speedup"):
+        for context, pair in result[what].items():
+            value = pair["measured"] / pair["counted"]
+            name = f"{what}, measured / counted, context {context}"
+            rows.append((name, value, *MEASURED_OVER_COUNTED))
+    table = pd.DataFrame(rows, columns=["what", "measured", "from", "to"])
+    inside = table["measured"].between(table["from"], table["to"])
+    table["verdict"] = inside.map({True: "as expected", False: "OUTSIDE"})
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+"""Runs the studies whose results are stored under data/results/, one JSON line a run.
+
+`make experiments` runs them from nothing, or goes on with what it had begun.
+`make seeds SEEDS=24` keeps the stored results and adds seeds to the comparisons.
+ONLY="ablation rows" chooses among the studies. `course.comparisons.load_results` reads
+a file.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
+from typing import NamedTuple
+
+import optuna
+import pandas as pd
+import torch
+from optuna.trial import TrialState
+from tqdm import tqdm
+
+from course.comparisons import RESULTS, load_results
+from course.runs import LECTURE_MODELS, RunConfig, load_data, load_splits, run
+from course.studies import make_cells, open_study, run_study
+from course.wavenet import WaveNet, WaveNetConfig, run_wavenet, train_wavenet
+from helpers import train
+
+SEEDS = {"rows": 16, "leak_free": 16, "final": 8, "grid": 2, "ablation": 6}
+COMPARISONS = ["rows", "leak_free"]  # to which seeds are added, if not told otherwise
+NOTEBOOK_SEED = 42  # SEED of notebooks 02 to 04
+TRIALS = 24  # of the search
+TIMED_STEPS = 10  # of each model, for the estimate
+MARGIN = 1.3  # on the estimate: evaluation, and workers that slow each other
+
+# About as many parameters as tree_large has.
+COMPARED = LECTURE_MODELS | {"flat_large": RunConfig(architecture="flat", hidden=700)}
+LONGER = {
+    "flat16": RunConfig(architecture="flat", block_size=16, hidden=200),
+    "tree16": RunConfig(block_size=16),
+}
+LEAK_FREE = {name: replace(config, leak_free=True) for name, config in COMPARED.items()}
+
+FULL = WaveNetConfig()
+ABLATION = {
+    "full": FULL,
+    "no gate": replace(FULL, gate="none"),
+    "GLU": replace(FULL, gate="glu"),
+    "no residual": replace(FULL, residual=False),
+    "no skip": replace(FULL, skip=False),
+    "half the depth": replace(FULL, stacks=1),
+    "no dropout": replace(FULL, dropout=0.0),
+}
+LONG = replace(
+    FULL, steps=14_000, channels=96, skip_channels=96, dropout=0.3, weight_decay=0.2
+)
+
+
+# ---- The studies -------------------------------------------------------------------
+class Study(NamedTuple):
+    """The arguments of run_study."""
+
+    variants: dict | Callable  # for final: a function of the results before it
+    seeds: Iterable[int]
+    run: Callable
+
+
+def make_grid() -> dict[str, RunConfig]:
+    """Each architecture with each block size and hidden width."""
+    grid = {}
+    for architecture in ("flat", "tree"):
+        for block_size in (2, 4, 8, 16):
+            for hidden in (32, 64, 128, 256):
+                name = f"{architecture}, block size {block_size}, hidden {hidden}"
+                grid[name] = RunConfig(
+                    architecture=architecture, block_size=block_size, hidden=hidden
+                )
+    return grid
+
+
+def propose(trial: optuna.Trial) -> RunConfig:
+    """The search's space: trees, with as many steps as every other model has."""
+    return RunConfig(
+        block_size=trial.suggest_categorical("block_size", [8, 16]),
+        embedding_dim=trial.suggest_int("embedding_dim", 8, 48, log=True),
+        hidden=trial.suggest_int("hidden", 64, 192, log=True),
+        lr=trial.suggest_float("lr", 0.003, 0.03, log=True),
+        weight_decay=trial.suggest_float("weight_decay", 0.003, 0.3, log=True),
+        embedding_boost=trial.suggest_float("embedding_boost", 1, 10, log=True),
+    )
+
+
+def finalists(results: dict[str, pd.DataFrame]) -> dict[str, RunConfig]:
+    """The search's best configuration, beside the lecture's largest model."""
+    best = results["search"].sort_values("val").iloc[0]
+    return {
+        "tree_large": LECTURE_MODELS["tree_large"],
+        "search_best": RunConfig(**best["config"]),
+    }
+
+
+def run_and_test(config: RunConfig, seed: int) -> dict:
+    """A run with the loss on the test split: for the end, when all choices are made."""
+    return run(config, seed, test=True)
+
+
+def run_and_keep(config: WaveNetConfig, seed: int) -> dict:
+    """run_wavenet with the loss on the test split; the weights are stored, too."""
+    return run_wavenet(config, seed, test=True, keep=RESULTS / "wavenet_long.npz")
+
+
+def make_studies(seeds: dict[str, int]) -> dict[str, Study]:
+    """{name: study} in the order of running; final needs the results before it."""
+    return {
+        "rows": Study(COMPARED | LONGER, range(seeds["rows"]), run),
+        "leak_free": Study(LEAK_FREE, range(seeds["leak_free"]), run),
+        "notebooks": Study(LECTURE_MODELS, [NOTEBOOK_SEED], run),
+        "search": Study({"search": propose}, range(TRIALS), run),
+        "final": Study(finalists, range(seeds["final"]), run_and_test),
+        "grid": Study(make_grid(), range(seeds["grid"]), run),
+        "ablation": Study(ABLATION, range(seeds["ablation"]), run_wavenet),
+        "wavenet_long": Study({"long": LONG}, [0], run_and_keep),
+    }
+
+
+# ---- How long it will take ---------------------------------------------------------
+def time_config(config: RunConfig | WaveNetConfig) -> float:
+    """The seconds that a run of `config` will take here, from its first steps."""
+    few = replace(config, steps=TIMED_STEPS)
+    for _ in ("warm-up", "timed"):
+        if isinstance(config, WaveNetConfig):
+            vocab, splits = load_splits()
+            model = WaveNet(config, len(vocab))
+            history = train_wavenet(model, splits["train"], vocab, few, progress=False)
+        else:
+            vocab, data = load_data(config.block_size)
+            model = config.build(len(vocab))
+            history = train(model, *data["train"], few, progress=False)
+    return history.seconds * config.steps / TIMED_STEPS
+
+
+def estimate(todo: list, workers: int) -> str:
+    """A sentence: how many runs, and how long they will take."""
+    torch.set_num_threads(1)  # as the workers
+    models = [replace(config, leak_free=False) for config in todo]
+    seconds = {}
+    label = "timing a few steps of each model"
+    quiet = not sys.stdout.isatty()
+    for config in tqdm(dict.fromkeys(models), desc=label, disable=quiet):
+        seconds[config] = time_config(config)
+    total = sum(seconds[config] for config in models) / workers
+    minutes = total * MARGIN / 60
+    return f"{len(todo)} runs, about {minutes:.0f} minutes with {workers} workers"
+
+
+def find_todo(studies: dict[str, Study]) -> list:
+    """A config for each run that the journal does not hold.
+
+    For those that a search has yet to find it is the lecture's largest model.
+    """
+    todo = []
+    for name, study in studies.items():
+        journal = open_study(name)
+        done = journal.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if name == "search":
+            unknown = len(study.seeds) - len(done)
+        elif name == "final":
+            unknown = 2 * len(study.seeds) - len(done)  # two variants
+        else:
+            unknown = 0
+            finished = {trial.user_attrs["cell"] for trial in done}
+            for key, cell in make_cells(*study).items():
+                if key not in finished:
+                    todo.append(cell.config)
+        todo += [LECTURE_MODELS["tree_large"]] * max(0, unknown)
+    return todo
+
+
+# ---- Running -----------------------------------------------------------------------
+def adopt(name: str, study: Study) -> None:
+    """Puts the stored runs with unchanged configs into the journal as finished."""
+    journal = open_study(name)
+    trials = journal.get_trials(deepcopy=False)
+    known = {trial.user_attrs.get("cell") for trial in trials}
+    records = {}
+    for record in load_results(name).to_dict("records"):
+        records[record["variant"], record["seed"]] = record
+    for key, cell in make_cells(*study).items():
+        record = records.get((cell.variant, cell.seed))
+        if key in known or not record or record["config"] != asdict(cell.config):
+            continue
+        attributes = {"cell": key, "record": record}
+        finished = optuna.trial.create_trial(value=record["val"], user_attrs=attributes)
+        journal.add_trial(finished)
+
+
+def read_arguments() -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    names = list(make_studies(SEEDS))
+    parser.add_argument("--seeds", type=int, help="of each variant in the comparisons")
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME")
+    parser.add_argument("--add", action="store_true", help="keep the stored runs")
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    arguments = parser.parse_args()
+    can_grow = SEEDS.keys() - {"final"}
+    if not arguments.only:
+        arguments.only = COMPARISONS if arguments.add else names
+    if arguments.add and not set(arguments.only) <= can_grow:
+        parser.error(f"seeds can be added to {sorted(can_grow)}")
+    return arguments
+
+
+def main() -> None:
+    arguments = read_arguments()
+    seeds = dict(SEEDS)
+    if arguments.seeds:
+        seeds |= dict.fromkeys(arguments.only, arguments.seeds)
+    studies = {}
+    for name, study in make_studies(seeds).items():
+        if name in arguments.only:
+            studies[name] = study
+    if arguments.add:
+        for name, study in studies.items():
+            adopt(name, study)
+    print(estimate(find_todo(studies), arguments.workers), flush=True)
+    results = {}
+    if "final" in studies and "search" not in studies:
+        results["search"] = load_results("search")
+    RESULTS.mkdir(exist_ok=True)
+    for name, study in studies.items():
+        variants = study.variants
+        if name == "final":
+            variants = finalists(results)
+        results[name] = run_study(
+            name,
+            variants,
+            study.seeds,
+            study.run,
+            workers=arguments.workers,
+            progress=sys.stdout.isatty(),
+        )
+        path = RESULTS / f"{name}.jsonl"
+        results[name].to_json(path, orient="records", lines=True)
+        print(f"{name}: {len(results[name])} runs in {path.name}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

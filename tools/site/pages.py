@@ -1,0 +1,41 @@
+"""Makes a notebook a page of the site.
+
+Its pictures get the alternative texts that stand in their outputs (see
+course.drawings.show), and its widgets, which need a kernel, a note.
+"""
+
+import nbformat
+
+PICTURE = "image/png"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+NOTE = (
+    '<p class="widget-note">In JupyterLab sliders and buttons stand here. A page '
+    "cannot run them: the same functions, called once, made the figures and tables "
+    "beside this cell.</p>"
+)
+
+
+def alternative(cell) -> str:
+    """The alternative texts of a cell's pictures, as one text."""
+    texts = []
+    for output in cell.outputs:
+        if PICTURE in output.get("data", {}):
+            texts.append(output.metadata.get(PICTURE, {}).get("alt"))
+    return "; ".join(filter(None, texts))
+
+
+def page(content: str, name: str) -> str:
+    """The text of a notebook file `name`, ready to be a page."""
+    notebook = nbformat.reads(content, as_version=4)
+    download = f"{{download}}`Download this notebook <{name}.ipynb>`"
+    how = "to be run in a copy of the repository: [how](../README.md)."
+    notebook.cells[0].source += f"\n\n{download}, {how}"
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        if text := alternative(cell):
+            cell.metadata["mystnb"] = {"image": {"alt": text}}
+        for output in cell.outputs:
+            if WIDGET in output.get("data", {}):
+                output.data = {"text/html": NOTE}
+    return nbformat.writes(notebook)
