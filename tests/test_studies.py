@@ -13,7 +13,7 @@ import time
 import uuid
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import partial
 from glob import glob
@@ -95,7 +95,7 @@ import os, sys, time
 from dataclasses import dataclass
 from course import studies
 
-LOG, JOURNAL = sys.argv[1:]
+LOG, HOLD, JOURNAL = sys.argv[1:]
 
 @dataclass
 class Nap:
@@ -107,7 +107,11 @@ def note(*words):
 
 def nap(config, seed):
     note(config.hidden, seed, os.getpid(), "start")
-    time.sleep(float(os.environ.get("NAP", 0.3)))
+    with open(LOG) as log:
+        is_first = f" {os.getpid()} end" not in log.read()
+    while os.path.exists(HOLD) and not is_first:
+        time.sleep(0.05)
+    time.sleep(0.3)
     note(config.hidden, seed, os.getpid(), "end")
     return {"val": config.hidden + seed / 10}
 
@@ -125,6 +129,7 @@ class Script:
     """A process of its own that runs a study of 12 cells with 2 workers.
 
     The cells are 3 variants with 4 seeds; each notes its start and its end in a log.
+    While the file `hold` exists, every worker ends one run and stays in its second.
     """
 
     def __init__(self, folder, journal):
@@ -132,10 +137,11 @@ class Script:
         self.log = folder / "log.txt"
         self.log.touch()
         self.workers = []
+        files = [str(self.log), str(folder / "hold"), str(journal)]
         self.errors = tempfile.TemporaryFile("w+")  # orphans would keep a pipe open
         paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         self.process = subprocess.Popen(
-            [sys.executable, str(folder / "naps.py"), str(self.log), str(journal)],
+            [sys.executable, str(folder / "naps.py"), *files],
             env=os.environ | {"PYTHONPATH": paths},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -175,8 +181,8 @@ class Script:
             return psutil.Process(pid).ppid() == self.process.pid
         return False
 
-    def kill(self, whom, after=2):
-        """SIGKILL amid two runs, as soon as its workers have ended `after` runs."""
+    def kill(self, whom):
+        """SIGKILL in the middle of two runs, when both workers have ended another."""
         parent = psutil.Process(self.process.pid)
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
@@ -186,7 +192,7 @@ class Script:
             events = self.events()
             mine = {pid for _, pid, _ in events if self.is_mine(pid)}
             ends = [pid for _, pid, what in events if what == "end" and pid in mine]
-            if len(mine) < 2 or len(ends) < after:
+            if len(mine) < 2 or len(ends) < 2:
                 continue
             self.workers = [psutil.Process(pid) for pid in mine]
             for worker in self.workers:  # none ends its run between look and kill
@@ -214,6 +220,14 @@ class Script:
                 process.kill()
         self.process.communicate()
         self.errors.close()
+
+
+@pytest.fixture
+def hold(tmp_path):
+    """A file: while it exists, no worker gets further than its second run."""
+    path = tmp_path / "hold"
+    path.touch()
+    return path
 
 
 @pytest.fixture
@@ -247,7 +261,7 @@ def check_all_ran_once(script, journal=None):
 
 @pytest.mark.parametrize("victims", [["workers"] * 3, ["all", "parent"]], ids=" ".join)
 def test_a_killed_study_goes_on_and_loses_only_the_runs_in_progress(
-    begin, journal, victims
+    begin, journal, hold, victims
 ):
     for whom in victims:
         (script,) = begin(journal)
@@ -256,6 +270,7 @@ def test_a_killed_study_goes_on_and_loses_only_the_runs_in_progress(
         if whom == "workers":
             assert "RuntimeError: a worker of naps died" in words
             assert "of 12 runs are stored: run the same again to go on" in words
+    hold.unlink()
     (script,) = begin(journal)
     check_all_ran_once(script)
 
@@ -328,13 +343,13 @@ def database(server, psycopg):
 
 
 def test_two_processes_share_a_postgresql_server_though_one_is_killed(
-    begin, database, monkeypatch
+    begin, database, hold, monkeypatch
 ):
     monkeypatch.setenv(studies.SERVER, database)
-    monkeypatch.setenv("NAP", "1")  # so that neither ends before the other begins
     killed, other = begin(n=2)
-    killed.kill("workers", after=1)
+    killed.kill("workers")
     assert "a worker of naps died" in killed.last_words()
+    hold.unlink()
     (resumed,) = begin()
     for script in (other, resumed):
         check_all_ran_once(script)
@@ -416,7 +431,7 @@ def test_a_cell_is_another_one_with_another_function_or_kind_of_config():
     usual = make_cells({"tiny": TINY}, [0, 1], run)
     others = [
         make_cells({"tiny": TINY}, [0, 1], run_otherwise),
-        make_cells({"tiny": OtherConfig()}, [0, 1], run),
+        make_cells({"tiny": OtherConfig(**asdict(TINY))}, [0, 1], run),
         make_cells({"tiny": TINY}, [2, 3], run),
     ]
     assert len(usual) == 2
