@@ -334,7 +334,10 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize("option, value, expected", CHANGES, ids=str)
+CASES = [f"{option} {value}" for option, value, _ in CHANGES]  # a set has no order
+
+
+@pytest.mark.parametrize("option, value, expected", CHANGES, ids=CASES)
 def test_each_option_changes_what_it_should_and_nothing_else(option, value, expected):
     before = traces(TINY)
     after = traces(replace(TINY, **{option: value}))
