@@ -19,31 +19,26 @@ from torch import Generator, Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
+from course import checks, fitting, texts
+from course.checks import check_block_size, checked
+from course.fitting import explained
+from course.interrupts import Interrupts
+
 # ---- Data ------------------------------------------------------------------------
 END = "."  # ends every name, and pads the context before its first character
 NAMES = Path(__file__).parent / "data" / "names.txt"
-TREE_BLOCK_SIZES = [2**levels for levels in range(1, 21)]
 
 
 def load_names(path: str | Path = NAMES) -> list[str]:
     """Names of a UTF-8 file, one a line, without blank lines and spaces around."""
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"no names file at {path}: give a UTF-8 file, one name a line")
-    text = path.read_text(encoding="utf-8-sig")  # -sig: drops a byte-order mark
-    names = [line.strip() for line in text.splitlines() if line.strip()]
-    if not names:
-        raise ValueError(f"{path} holds no name: put one name on each line")
-    return names
+    return texts.read_names(path)
 
 
 class Vocab:
     """The characters of a list of names in order; number 0 is the end mark."""
 
     def __init__(self, names: list[str]):
-        for name in names:
-            if END in name:
-                raise ValueError(f"{name!r} holds the end mark {END!r}: take it out")
+        names = texts.check_alphabet("names", names)
         self.itos = [END, *sorted(set("".join(names)))]
         self.stoi = {character: i for i, character in enumerate(self.itos)}
 
@@ -52,17 +47,16 @@ class Vocab:
 
     def encode(self, text: str) -> list[int]:
         """The numbers of the characters; ValueError for one outside the vocabulary."""
-        unknown = sorted(set(text) - set(self.itos))
-        if unknown:
-            allowed = "".join(self.itos)
-            raise ValueError(f"{text!r} holds the unknown {unknown}: use {allowed}")
+        text = texts.check_known("text", text, characters=self.itos)
         return [self.stoi[character] for character in text]
 
     def decode(self, numbers: Iterable[int]) -> str:
         """The text that belongs to a sequence of numbers."""
+        numbers = checks.check_characters("numbers", numbers, size=len(self))
         return "".join(self.itos[i] for i in numbers)
 
 
+@checked()
 def split_names(names: list[str], train=0.8, val=0.1, *, seed=42) -> dict:
     """A shuffled copy of the names, cut by row: {"train", "val", "test": names}."""
     shuffled = list(names)
@@ -71,25 +65,13 @@ def split_names(names: list[str], train=0.8, val=0.1, *, seed=42) -> dict:
     val_end = int((train + val) * len(names))
     splits = {"train": shuffled[:train_end], "val": shuffled[train_end:val_end]}
     splits["test"] = shuffled[val_end:]
-    empty = " and ".join(split for split, part in splits.items() if not part)
-    if empty:
-        cure = "give 10 names or more, and shares that sum to less than 1"
-        raise ValueError(f"{len(names)} names leave {empty} empty: {cure}")
+    texts.check_splits(splits)
     return splits
 
 
-def check_block_size(block_size: int, *, tree: bool = False) -> None:
-    """ValueError unless a flat model (or a tree of pairs) can take this context."""
-    if tree and block_size not in TREE_BLOCK_SIZES:
-        allowed = "2, 4, 8, 16, ... because it halves its context down to one position"
-        raise ValueError(f"block_size is {block_size!r}: a tree takes {allowed}")
-    if not isinstance(block_size, int) or block_size < 1:
-        raise ValueError(f"block_size is {block_size!r}: choose one of 1, 2, 3, ...")
-
-
+@checked()
 def build_dataset(names: Iterable[str], vocab: Vocab, block_size: int):
     """All windows of the names, and the character after each: X (N, T) and Y (N,)."""
-    check_block_size(block_size)
     X = []
     Y = []
     for name in names:
@@ -118,6 +100,7 @@ class Layer:
             found += layer.parameters()
         return found
 
+    @checked()
     def train(self, mode: bool = True):
         self.training = mode
         for layer in self.layers:
@@ -134,11 +117,13 @@ class Layer:
 class Embedding(Layer):
     """Row i of `weight` for each number i: (...) -> (..., embedding_dim)."""
 
+    @checked(fitting.check_weights)
     def __init__(self, num_embeddings: int, embedding_dim: int, *, generator=None):
         weight = torch.randn(num_embeddings, embedding_dim, generator=generator)
         self.weight = weight.requires_grad_()
         self.label = f"{num_embeddings}, {embedding_dim}"
 
+    @explained("whole numbers from 0 to its first size - 1")
     def __call__(self, x: Tensor) -> Tensor:
         return F.embedding(x, self.weight)
 
@@ -146,10 +131,12 @@ class Embedding(Layer):
 class FlattenConsecutive(Layer):
     """Concatenates each `n` neighbours: (B, T, C) -> (B, T//n, n*C), or (B, n*C)."""
 
+    @checked()
     def __init__(self, n: int):
         self.n = n
         self.label = f"{n}"
 
+    @checked(x=checks.tensor(dims=3))
     def __call__(self, x: Tensor) -> Tensor:
         B, T, C = x.shape
         if self.n < 1 or T % self.n:
@@ -162,12 +149,14 @@ class FlattenConsecutive(Layer):
 class Linear(Layer):
     """x @ weight + bias: (..., in_features) -> (..., out_features)."""
 
+    @checked(fitting.check_weights)
     def __init__(self, in_features, out_features, *, bias=True, generator=None):
         weight = torch.randn(in_features, out_features, generator=generator)
         self.weight = (weight / in_features**0.5).requires_grad_()  # outputs near 1
         self.bias = torch.zeros(out_features, requires_grad=True) if bias else None
         self.label = f"{in_features}, {out_features}{'' if bias else ', bias=False'}"
 
+    @explained("numbers (..., in_features) of the dtype of its weight")
     def __call__(self, x: Tensor) -> Tensor:
         out = x @ self.weight
         return out if self.bias is None else out + self.bias
@@ -177,6 +166,7 @@ class BatchNorm1d(Layer):
     """Normalises each channel over all other dimensions: (..., C) -> (..., C).
     Divides by the biased variance, stores the unbiased one (arXiv 1502.03167)."""
 
+    @checked()
     def __init__(self, num_features: int, *, eps: float = 1e-5, momentum: float = 0.1):
         self.eps = eps
         self.momentum = momentum
@@ -186,6 +176,7 @@ class BatchNorm1d(Layer):
         self.running_var = torch.ones(num_features)
         self.label = f"{num_features}"
 
+    @explained("numbers (..., C) of the dtype of its weight", before=fitting.check_rows)
     def __call__(self, x: Tensor) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])  # (B, ..., C) -> (B*..., C)
         buffers = (self.running_mean, self.running_var)  # updated in place, if training
@@ -197,6 +188,7 @@ class BatchNorm1d(Layer):
 class Tanh(Layer):
     """The hyperbolic tangent of each element; the shape stays."""
 
+    @explained("a tensor")
     def __call__(self, x: Tensor) -> Tensor:
         return torch.tanh(x)
 
@@ -204,6 +196,7 @@ class Tanh(Layer):
 class Sequential(Layer):
     """Layers called one after the other."""
 
+    @checked()
     def __init__(self, *layers: Layer):
         self.layers = list(layers)
 
@@ -218,6 +211,7 @@ class Sequential(Layer):
 
 
 # ---- Models ----------------------------------------------------------------------
+@checked()
 def build_flat(vocab_size, block_size, embedding_dim=10, hidden=200, *, generator=None):
     """One hidden layer over the whole context: (B, block_size) -> logits (B, V)."""
     check_block_size(block_size)
@@ -233,6 +227,7 @@ def build_flat(vocab_size, block_size, embedding_dim=10, hidden=200, *, generato
     return model
 
 
+@checked(block_size=checks.context(tree=True))
 def build_tree(vocab_size, block_size=8, embedding_dim=10, hidden=68, *,
                generator=None, norm=BatchNorm1d):  # fmt: skip
     """Fuses neighbours in pairs until one is left: (B, block_size) -> logits (B, V)."""
@@ -264,9 +259,7 @@ class TrainConfig:
     embedding_boost: float = 3.0
 
     def __post_init__(self):
-        if self.steps < 1 or self.batch_size < 2 or self.lr <= 0:
-            allowed = "steps must be 1 or more, batch_size 2 or more, lr above 0"
-            raise ValueError(f"{self}: {allowed}")
+        checks.check_fields(self, **checks.TRAINING)
 
 
 RECIPE = TrainConfig()  # from notebook 02 on, every model is trained by this one
@@ -283,9 +276,11 @@ class History:
     interrupted: bool = False
 
 
+@checked()
 def train(model, X: Tensor, Y: Tensor, config=RECIPE, *, seed=0, **options) -> History:
     """Trains `model` in place on X (N, T) and Y (N,), shuffled anew in each epoch.
     The same `seed` gives the same batches. The options are those of `fit`."""
+    fitting.check_data(model, X, Y, rows=2)  # before anything is changed
     generator = Generator().manual_seed(seed)
     size = min(config.batch_size, len(X))
 
@@ -298,6 +293,7 @@ def train(model, X: Tensor, Y: Tensor, config=RECIPE, *, seed=0, **options) -> H
     return fit(model, batches(), config, **options)
 
 
+@checked(model=fitting.check_trainable)
 def fit(model, batches: Iterable, config, *, progress=True, on_step=None) -> History:
     """The loop of `train`, on any batches of x and y, for `config.steps` steps.
     The logits of x have shape (..., V), y has shape (...), with -100 where nothing
@@ -317,31 +313,35 @@ def fit(model, batches: Iterable, config, *, progress=True, on_step=None) -> His
     history = History()
     mode = model.training
     start = time.perf_counter()
-    model.train()
-    try:
-        for _, (x, y) in zip(range(config.steps), batches):
-            logits = model(x).flatten(0, -2)  # (..., V) -> (N, V)
-            loss = F.cross_entropy(logits, y.flatten())
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            history.losses.append(loss.item())
-            recent = fmean(history.losses[-100:])
-            bar.set_description(f"loss {recent:.3f}", refresh=False)
-            bar.update()
-            if on_step and on_step(history):
-                break
-    except KeyboardInterrupt:
-        history.interrupted = True
-    finally:
-        model.train(mode)  # back to the mode that the model was in
-        bar.close()
+    with Interrupts() as interrupts:  # a press waits until a step has ended
+        try:
+            model.train()
+            batches = fitting.watched(model, batches)
+            for _, (x, y) in zip(range(config.steps), batches):
+                logits = model(x).flatten(0, -2)  # (..., V) -> (N, V)
+                loss = F.cross_entropy(logits, y.flatten())
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                history.losses.append(loss.item())
+                recent = fmean(history.losses[-100:])
+                bar.set_description(f"loss {recent:.3f}", refresh=False)
+                bar.update()
+                if on_step and on_step(history):
+                    break
+                interrupts.check()
+        except KeyboardInterrupt:
+            history.interrupted = True
+        finally:
+            model.train(mode)  # back to the mode that the model was in
+            bar.close()
     history.seconds = time.perf_counter() - start
     return history
 
 
 # ---- Evaluation and sampling -----------------------------------------------------
+@checked()
 @contextmanager
 def eval_mode(model: Layer) -> Iterator[Layer]:
     """Eval mode without gradients; afterwards the mode that the model was in."""
@@ -354,6 +354,7 @@ def eval_mode(model: Layer) -> Iterator[Layer]:
         model.train(mode)
 
 
+@checked(fitting.check_evaluation)
 def evaluate(model: Layer, X: Tensor, Y: Tensor, *, batch_size: int = 8192) -> float:
     """The mean cross-entropy over all of X (N, T) and Y (N,), in nats per character."""
     total = 0.0
@@ -363,16 +364,15 @@ def evaluate(model: Layer, X: Tensor, Y: Tensor, *, batch_size: int = 8192) -> f
     return total / len(Y)
 
 
+@checked()
 def sample(model: Layer, vocab: Vocab, block_size: int, n: int = 10, *, prompt="",
            temperature=1.0, max_length=40, generator=None) -> list[str]:  # fmt: skip
     """`n` names at once, each begun with `prompt`, cut at `max_length` characters."""
-    if n < 1 or temperature <= 0 or END in prompt:
-        allowed = f"n 1 or more, temperature above 0, no {END!r} in the prompt"
-        raise ValueError(f"{n=}, {temperature=}, {prompt=}: choose {allowed}")
     if len(prompt) >= max_length:
         raise ValueError(f"{max_length=} leaves no room after {prompt=}: raise it")
     context = [0] * block_size + vocab.encode(prompt)
     window = torch.tensor([context[-block_size:]] * n)  # (n, T)
+    fitting.check_sampling(model, window, len(vocab))
     ended = torch.zeros(n, dtype=torch.bool)
     drawn = []
     with eval_mode(model):
@@ -387,11 +387,13 @@ def sample(model: Layer, vocab: Vocab, block_size: int, n: int = 10, *, prompt="
 
 
 # ---- Inspection and curves -------------------------------------------------------
+@checked()
 def count_parameters(model: Layer) -> int:
     """How many numbers training may change."""
     return sum(p.numel() for p in model.parameters())
 
 
+@checked()
 def smooth(losses: Iterable[float], window: int = 100) -> pd.Series:
     """Means of each `window` losses, by their middle step; the last may have fewer."""
     series = pd.Series(losses)

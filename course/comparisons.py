@@ -5,6 +5,7 @@ Results are a table with one row for each run, as `course.studies.run_study` giv
 the columns variant and seed, and a loss (nats per character) for each metric.
 """
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -16,23 +17,120 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from course.checks import (
+    check_callable,
+    check_kind,
+    check_names,
+    check_text,
+    check_vocab,
+    checked,
+    number,
+    shown,
+    whole,
+)
 from course.drawings import LOOKS
 from helpers import END, NAMES, Vocab
 
 RESULTS = NAMES.parent / "results"
+COLUMNS = ["variant", "seed", "val"]  # that each stored run has
 MOST_PAIRS = 16  # up to 2**16 flips of signs are all tried, of more a random sample
+MOST_FLIPPED = 20  # pairs: the signs of more do not fit into memory
+
+share = number(above=0, below=1)
+order = whole(0, 100)
 
 
 def load_results(name: str) -> pd.DataFrame:
-    """The stored results of a study: a row for each line of data/results/NAME.jsonl."""
+    """The stored results of a study: a row for each line of data/results/NAME.jsonl.
+
+    ValueError if there are none, or if a line is damaged or lacks one of `COLUMNS`.
+    """
     path = RESULTS / f"{name}.jsonl"
     if not path.is_file():
         names = sorted(file.stem for file in RESULTS.glob("*.jsonl"))
         raise ValueError(f"no stored results {name!r}: choose from {names}")
+    cure = "put the repository's file back, or make it with `make experiments`"
+    lines = path.read_bytes().splitlines()
+    for i, line in enumerate(lines, start=1):
+        try:
+            run = json.loads(line)
+            missing = [column for column in COLUMNS if column not in run]
+        except (ValueError, TypeError):
+            raise ValueError(f"line {i} of {path} is damaged: {cure}") from None
+        if missing:
+            raise ValueError(f"line {i} of {path} has no {missing}: {cure}")
+    if not lines:
+        raise ValueError(f"{path} is empty: {cure}")
     return pd.read_json(path, lines=True, precise_float=True)
 
 
+# ---- Checks ------------------------------------------------------------------------
+def numbers(name: str, values: Iterable[float]) -> pd.Series:
+    """One or more numbers, none of them nan or infinite; ValueError otherwise."""
+    allowed = "give a list or a column of numbers"
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} is {shown(values)}: {allowed}")
+    if not isinstance(values, pd.Series):
+        values = np.asarray(list(values))
+        if values.ndim != 1:
+            raise ValueError(f"{name} has {values.ndim} dimensions: {allowed}")
+        values = pd.Series(values)
+    if values.empty or values.dtype.kind not in "iuf":
+        given = "empty" if values.empty else f"of type {values.dtype}"
+        raise ValueError(f"{name} is {given}: {allowed}, one or more")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} holds nan or inf: leave these runs out")
+    return values
+
+
+def few_numbers(name: str, values: Iterable[float]) -> pd.Series:
+    """So few that each choice of signs can be tried."""
+    values = numbers(name, values)
+    if len(values) > MOST_FLIPPED:
+        cure = f"give {MOST_FLIPPED} at most, or call paired_p"
+        raise ValueError(f"{name} are {len(values)}: {cure}")
+    return values
+
+
+def varied_numbers(name: str, values: Iterable[float]) -> pd.Series:
+    """Two or more whose mean is not 0: no number of seeds would find such a one."""
+    values = numbers(name, values)
+    if len(values) < 2 or values.mean() == 0:
+        given = f"{len(values)} with the mean {values.mean():g}"
+        raise ValueError(f"{name} are {given}: give two or more, their mean not 0")
+    return values
+
+
+def check_results(results: pd.DataFrame, metric: str) -> None:
+    """A row for each run with its loss; TypeError or ValueError otherwise."""
+    cure = "give a table as run_study or load_results does"
+    check_kind("results", results, kind=pd.DataFrame, cure=cure)
+    missing = [name for name in ("variant", "seed") if name not in results]
+    if missing or results.empty:
+        given = f"has no column {missing}" if missing else "has no row"
+        raise ValueError(f"results {given}: {cure}")
+    losses = list(results.select_dtypes("number").columns.drop("seed", errors="ignore"))
+    if metric not in losses:
+        raise ValueError(f"unknown metric {shown(metric)}: choose one of {losses}")
+    twice = results[results.duplicated(["variant", "seed"])]
+    if len(twice):
+        run = dict(twice.iloc[0][["variant", "seed"]])
+        raise ValueError(f"results hold the run {run} twice: drop_duplicates helps")
+    unknown = results[~np.isfinite(results[metric])]
+    if len(unknown):
+        run = dict(unknown.iloc[0][["variant", "seed"]])
+        cure = "leave such runs out to judge the others"
+        raise ValueError(f"{metric} of the run {run} is nan or inf: {cure}")
+
+
+def known_characters(arguments: dict) -> None:
+    """ValueError if a name has a character that the vocabulary lacks."""
+    for name in arguments["names"]:
+        arguments["vocab"].encode(name)
+
+
 # ---- Intervals and paired comparisons ------------------------------------------------
+@checked(values=numbers, level=share)
 def interval(values: pd.Series, level: float = 0.95) -> tuple[float, float]:
     """The mean and half the width of its confidence interval, by Student's t.
 
@@ -42,6 +140,7 @@ def interval(values: pd.Series, level: float = 0.95) -> tuple[float, float]:
     return values.mean(), t * values.sem()
 
 
+@checked(differences=few_numbers)
 def sign_flip(differences: Iterable[float]) -> float:
     """The exact two-sided p-value of paired differences.
 
@@ -56,6 +155,7 @@ def sign_flip(differences: Iterable[float]) -> float:
     return float(as_far.mean())
 
 
+@checked(differences=numbers)
 def paired_p(differences: pd.Series) -> float:
     """sign_flip, or for many pairs its estimate from 2**16 random choices of signs."""
     if len(differences) <= MOST_PAIRS:
@@ -70,6 +170,7 @@ def paired_p(differences: pd.Series) -> float:
     return test.pvalue
 
 
+@checked(alpha=share)
 def compare(
     results: pd.DataFrame, baseline: str, *, metric: str = "val", alpha: float = 0.05
 ) -> pd.DataFrame:
@@ -78,10 +179,12 @@ def compare(
     Columns: mean and difference, each with half its 95 % interval ("± ..."); p of the
     sign-flip test; wins, the seeds with a lower loss; the verdict: "lower" or "higher"
     where p is below `alpha`, "not distinguishable at n seeds" otherwise.
-    ValueError for an unknown baseline, and for a variant that has no seed of it.
+    ValueError for an unknown baseline, a variant that has no seed of it, and for a run
+    whose loss is nan.
     """
+    check_results(results, metric)
     table = results.pivot(index="seed", columns="variant", values=metric)
-    if baseline not in table:
+    if baseline not in list(table):
         allowed = list(table)
         raise ValueError(f"unknown baseline {baseline!r}: choose one of {allowed}")
     rows = {}
@@ -97,6 +200,7 @@ def compare(
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
+@checked(differences=numbers, alpha=share)
 def judge_pairs(differences: pd.Series, alpha: float = 0.05) -> dict:
     """What `compare` says of a variant, from its losses minus the baseline's."""
     n = len(differences)
@@ -118,6 +222,7 @@ def judge_pairs(differences: pd.Series, alpha: float = 0.05) -> dict:
     }
 
 
+@checked(differences=varied_numbers, power=share, alpha=share)
 def seeds_needed(
     differences: pd.Series, *, power: float = 0.8, alpha: float = 0.05
 ) -> int:
@@ -134,6 +239,9 @@ def plot_runs(
     results: pd.DataFrame, *, metric: str = "val", ax: plt.Axes | None = None
 ) -> plt.Axes:
     """A row for each variant: a dot for each seed, and the mean's 95 % interval."""
+    check_results(results, metric)
+    if ax is not None:
+        check_kind("ax", ax, kind=plt.Axes, cure="give the axes to draw on")
     ax = ax or plt.subplots(figsize=(8, 3.5))[1]
     for variant, values in results.groupby("variant", sort=False)[metric]:
         look = LOOKS.get(variant, {"color": "black"})
@@ -147,6 +255,7 @@ def plot_runs(
 
 
 # ---- A baseline without training: n-gram counts --------------------------------------
+@checked(known_characters, names=check_names, vocab=check_vocab, order=order)
 def count_ngrams(names: Iterable[str], vocab: Vocab, *, order: int = 5) -> dict:
     """{context: counts (V,) of each character after it}, contexts of `order` down to 0.
 
@@ -169,6 +278,7 @@ def count_ngrams(names: Iterable[str], vocab: Vocab, *, order: int = 5) -> dict:
     return tables
 
 
+@checked(order=order, discount=number(above=0, most=1))
 def kneser_ney(
     names: Iterable[str], vocab: Vocab, *, order: int = 5, discount: float = 0.85
 ) -> Callable[[str], np.ndarray]:
@@ -180,6 +290,7 @@ def kneser_ney(
     tables = count_ngrams(names, vocab, order=order)
 
     @cache
+    @checked(context=check_text)
     def p(context: str) -> np.ndarray:
         if context:
             lower = p(context[1:])  # from one character less
@@ -195,6 +306,8 @@ def kneser_ney(
     return p
 
 
+@checked(known_characters, p=check_callable, names=check_names, vocab=check_vocab,
+         order=order)  # fmt: skip
 def counted_loss(
     p: Callable[[str], np.ndarray],
     names: Iterable[str],

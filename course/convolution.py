@@ -13,6 +13,16 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from course.checks import (
+    check_kind,
+    check_layers,
+    check_tensor,
+    checked,
+    choice,
+    instance,
+    tensor,
+)
+from course.fitting import explained
 from helpers import (
     END,
     FlattenConsecutive,
@@ -25,6 +35,38 @@ from helpers import (
 
 PADDINGS = ("dots", "zeros", "none")
 Queues = dict  # {convolution: deque of the last `reach` inputs (B, C), oldest first}
+A_MODEL = "give a flat model or a tree, with FlattenConsecutive before its Linear"
+
+
+# ---- Checks of what comes in ---------------------------------------------------------
+def check_flat_or_tree(name: str, value) -> Sequential:
+    """A model that fuses neighbours; TypeError otherwise."""
+    check_kind(name, value, kind=Sequential, cure=A_MODEL)
+    if not any(isinstance(layer, FlattenConsecutive) for layer in value.layers):
+        raise TypeError(f"{name} fuses nothing: {A_MODEL}")
+    return value
+
+
+def check_positions(convolution, x: Tensor, queues: Queues | None = None) -> None:
+    """ValueError unless x is (B, T, C), with the B names that a queue holds."""
+    check_tensor("x", x, dims=3)
+    if queues is None:
+        return
+    check_kind("queues", queues, kind=dict, cure="give a dict, {} for a new name")
+    queue = queues.get(convolution)
+    if queue and queue[0].shape != x[:, 0].shape:
+        given = f"x has {tuple(x[:, 0].shape)} at each position"
+        cure = f"the queue holds {tuple(queue[0].shape)}: begin anew with queues = {{}}"
+        raise ValueError(f"{given}, {cure}")
+
+
+def check_packed(network, x: Tensor) -> None:
+    """ValueError unless x (N,) is a text that begins with a dot."""
+    if check_tensor("x", x, dims=1, whole=True)[0] != 0:
+        raise ValueError("x does not begin with a dot: give the tokens of pack(...)")
+
+
+# ---- The convolution -----------------------------------------------------------------
 
 
 class CausalConv1d(Layer):
@@ -35,12 +77,9 @@ class CausalConv1d(Layer):
     "none" leaves out the first positions: (B, T, C) -> (B, T - reach, H).
     """
 
+    @checked(padding=choice(PADDINGS))
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 2, *,
                  dilation=1, padding="dots", bias=True, generator=None):  # fmt: skip
-        if padding not in PADDINGS:
-            raise ValueError(f"padding is {padding!r}: choose one of {PADDINGS}")
-        if kernel_size < 1 or dilation < 1:
-            raise ValueError(f"{kernel_size=}, {dilation=}: give 1 or more")
         taps = kernel_size * in_channels  # the oldest position's channels come first
         self.linear = Linear(taps, out_channels, bias=bias, generator=generator)
         self.layers = [self.linear]
@@ -51,6 +90,7 @@ class CausalConv1d(Layer):
         sizes = f"{in_channels}, {out_channels}, kernel_size={kernel_size}"
         self.label = f"{sizes}, dilation={dilation}"
 
+    @explained("numbers (B, T, in_channels)", before=check_positions)
     def __call__(self, x: Tensor, queues: Queues | None = None) -> Tensor:
         if queues is not None:
             return with_queue(self, x, queues)
@@ -63,6 +103,7 @@ class CausalConv1d(Layer):
         taps = [x[:, start : start + T] for start in starts]  # k times (B, T, C)
         return self.linear(torch.cat(taps, dim=-1))  # (B, T, k*C) -> (B, T, H)
 
+    @checked(x=tensor(dims=3))
     def before(self, x: Tensor) -> Tensor:
         """The padding of x (B, T, C): (B, reach, C), or (B, 0, C) if there is none."""
         if self.padding == "none":
@@ -73,6 +114,8 @@ class CausalConv1d(Layer):
         return first
 
 
+@checked(queues=instance(dict, "give a dict, {} for a new name"))
+@explained("numbers (B, T, in_channels)", before=check_positions)
 def with_queue(convolution: CausalConv1d, x: Tensor, queues: Queues) -> Tensor:
     """The convolution one position at a time, from where the last call ended.
 
@@ -110,6 +153,7 @@ class CausalNetwork(Sequential):
         return x
 
 
+@checked(model=check_flat_or_tree, padding=choice(PADDINGS))
 def as_convolution(model: Sequential, *, padding: str = "dots") -> CausalNetwork:
     """A copy of a flat model or a tree that computes all positions at once.
 
@@ -131,11 +175,15 @@ def as_convolution(model: Sequential, *, padding: str = "dots") -> CausalNetwork
     return CausalNetwork(*layers).train(model.training)
 
 
+@checked(linear=instance(Linear, "give a Linear"), padding=choice(PADDINGS))
 def linear_to_convolution(
     linear: Linear, n: int, dilation: int, padding: str
 ) -> CausalConv1d:
     """The convolution with the weights of a Linear on `n` fused neighbours."""
     in_features, out_features = linear.weight.shape
+    if in_features % n:
+        cure = f"take a divisor of {in_features}"
+        raise ValueError(f"{in_features} rows cannot be shared by {n} taps: {cure}")
     options = {"dilation": dilation, "padding": padding}
     unused = Generator()  # its first weights are replaced: no other generator is used
     convolution = CausalConv1d(
@@ -146,6 +194,7 @@ def linear_to_convolution(
     return convolution
 
 
+@checked(layer=check_layers)
 def convolutions(layer: Layer) -> Iterator[CausalConv1d]:
     """The causal convolutions inside a layer, at any depth, in their order."""
     if isinstance(layer, CausalConv1d):
@@ -154,12 +203,14 @@ def convolutions(layer: Layer) -> Iterator[CausalConv1d]:
         yield from convolutions(inner)
 
 
+@checked()
 def receptive_field(network: Layer) -> int:
     """How many positions one output reads: 1 + (k - 1) * dilation, summed."""
     return 1 + sum(convolution.reach for convolution in convolutions(network))
 
 
 # ---- Names of unequal length in one go ---------------------------------------------
+@checked()
 def whole_names(names: list[str], vocab: Vocab) -> tuple[Tensor, Tensor]:
     """Names side by side: tokens (B, T) from the dot on, and targets (B, T).
 
@@ -175,6 +226,7 @@ def whole_names(names: list[str], vocab: Vocab) -> tuple[Tensor, Tensor]:
     )
 
 
+@checked()
 def pack(names: list[str], vocab: Vocab) -> tuple[Tensor, Tensor]:
     """Names as one text, from the first dot on: tokens (N,) and targets (N,)."""
     text = torch.tensor(vocab.encode(END + END.join(names) + END))
@@ -188,6 +240,7 @@ class Packed(Sequential):
     the all-dots activation stands. So it pads with "dots", whatever its layers do.
     """
 
+    @explained("whole numbers (N,)", before=check_packed)
     def __call__(self, x: Tensor) -> Tensor:
         position = torch.arange(len(x))
         dots = torch.where(x == 0, position, 0)
@@ -211,17 +264,20 @@ class WithQueues(Layer):
     one its last character; the queues hold what else is needed (arXiv 1611.09482).
     """
 
+    @checked()
     def __init__(self, network: Layer):
         self.layers = [network]
         self.training = network.training
         self.queues = {}
 
+    @explained("windows (n, T) of whole numbers, after a causal network was given")
     def __call__(self, window: Tensor) -> Tensor:
         (network,) = self.layers
         unread = window[:, -1:] if self.queues else window
         return network(unread, self.queues)[:, -1]
 
 
+@checked()
 def sample_with_queues(
     network: Layer, vocab: Vocab, n: int = 10, *, prompt: str = "", **options
 ) -> list[str]:

@@ -10,6 +10,7 @@ import time
 import torch
 from torch import Generator, Tensor
 
+from course.checks import check_callable, checked, context, tensor
 from course.convolution import Packed, as_convolution, pack
 from helpers import Layer, Sequential, Vocab, build_dataset, build_tree
 
@@ -22,6 +23,7 @@ QUEUES = "queues"
 BATCH_CHARACTERS = 2**15
 
 
+@checked(block_size=context(tree=True))
 def multiply_adds(
     block_size: int, n: int, vocab_size: int, *, embedding_dim=24, hidden=128
 ) -> dict[str, int]:
@@ -44,6 +46,7 @@ def multiply_adds(
     return counts
 
 
+@checked(block_size=context(tree=True))
 def ways(
     block_size: int, names: list[str], vocab: Vocab
 ) -> dict[str, tuple[Layer, list[Tensor]]]:
@@ -57,6 +60,7 @@ def ways(
     }
 
 
+@checked(block_size=context(tree=True))
 def large_tree(block_size: int, vocab_size: int) -> Sequential:
     """An untrained tree as large as the lecture's last one, in eval mode."""
     sizes = {"embedding_dim": 24, "hidden": 128}
@@ -64,18 +68,21 @@ def large_tree(block_size: int, vocab_size: int) -> Sequential:
     return build_tree(vocab_size, block_size, **sizes, generator=generator).eval()
 
 
+@checked(windows=tensor(dims=2))
 def in_portions(windows: Tensor) -> list[Tensor]:
     """Windows (N, T) in batches of BATCH_CHARACTERS characters."""
     T = windows.shape[1]
     return list(windows.split(max(1, BATCH_CHARACTERS // T)))
 
 
+@checked()
 def run_all(model: Layer, batches: list[Tensor]) -> list[Tensor]:
     """The logits of each batch, without gradients."""
     with torch.no_grad():
         return [model(batch) for batch in batches]
 
 
+@checked(work=check_callable)
 def fastest(work, *arguments, repeats: int = 7) -> float:
     """Seconds of the fastest of `repeats` calls of work(*arguments)."""
     times = []
@@ -86,6 +93,7 @@ def fastest(work, *arguments, repeats: int = 7) -> float:
     return min(times)
 
 
+@checked(block_size=context(tree=True))
 def whole_seconds(block_size: int, names: list[str], vocab: Vocab) -> dict[str, float]:
     """{TREE, CONVOLUTION: seconds} for the logits at every position of all names."""
     seconds = {}
@@ -94,6 +102,7 @@ def whole_seconds(block_size: int, names: list[str], vocab: Vocab) -> dict[str, 
     return seconds
 
 
+@checked(block_size=context(tree=True))
 def step_seconds(block_size: int, vocab_size: int, *, n: int = 256) -> dict[str, float]:
     """{TREE, QUEUES: seconds} for one more character of `n` names.
 

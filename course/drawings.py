@@ -2,9 +2,12 @@
 
 from io import BytesIO
 
+import matplotlib
 import matplotlib.pyplot as plt
 from IPython.display import display
 
+from course.checks import check_kind, check_losses, checked, instance
+from course.texts import check_text, shown
 from helpers import History, smooth
 
 # One colour and one line style for each of the lecture's models, in every figure.
@@ -17,6 +20,46 @@ LOOKS = {
 }
 
 
+def use_own_look() -> None:
+    """matplotlib's own look, whatever a matplotlibrc says; what code has set stays."""
+    set_by_code = {}
+    for name in plt.rcParams:
+        if name != "backend" and plt.rcParams[name] != matplotlib.rcParamsOrig[name]:
+            set_by_code[name] = plt.rcParams[name]
+    plt.style.use("default")
+    plt.rcParams.update(set_by_code)
+
+
+use_own_look()  # a notebook draws the same on each machine
+
+# The arguments that several functions have
+axes = instance(plt.Axes | None, "give the axes of a figure, or leave ax out")
+figure = instance(plt.Figure, "give a figure, such as ax.figure")
+
+
+def check_curves(name: str, value) -> dict[str, list]:
+    """{name: losses} with one curve or more; TypeError or ValueError otherwise."""
+    if not hasattr(value, "items"):
+        raise TypeError(f"{name} is {shown(value)}: give a dict {{name: losses}}")
+    curves = dict(value.items())
+    if not curves:
+        raise ValueError(f"{name} is empty: give one curve or more")
+    return {key: check_losses(f"{name}[{key!r}]", curves[key]) for key in curves}
+
+
+def check_histories(name: str, value) -> dict[str, History]:
+    """{name: history} with one or more; TypeError or ValueError otherwise."""
+    if not isinstance(value, dict):
+        raise TypeError(f"{name} is {shown(value)}: give a dict {{name: history}}")
+    if not value:
+        raise ValueError(f"{name} is empty: give one history or more")
+    for key, history in value.items():
+        cure = "give what train or fit returns"
+        check_kind(f"{name}[{key!r}]", history, kind=History, cure=cure)
+    return value
+
+
+@checked(curves=check_curves, ax=axes)
 def plot_curves(curves: dict[str, list[float]], *, window=100, ax=None) -> plt.Axes:
     """Curves as a record stores them: the mean loss of each `window` steps."""
     if ax is None:
@@ -30,6 +73,7 @@ def plot_curves(curves: dict[str, list[float]], *, window=100, ax=None) -> plt.A
     return ax
 
 
+@checked(histories=check_histories, ax=axes)
 def plot_losses(histories: dict[str, History], *, window=100, ax=None) -> plt.Axes:
     """Loss by step: every loss pale, the means of `window` steps thick on top."""
     for name, history in histories.items():
@@ -40,6 +84,7 @@ def plot_losses(histories: dict[str, History], *, window=100, ax=None) -> plt.Ax
     return ax
 
 
+@checked(fig=figure)
 def as_png(fig: plt.Figure) -> bytes:
     """The figure for a widgets.Image; equal figures give equal bytes."""
     png = BytesIO()
@@ -47,6 +92,7 @@ def as_png(fig: plt.Figure) -> bytes:
     return png.getvalue()
 
 
+@checked(fig=figure, alt=check_text)
 def show(fig: plt.Figure, alt: str) -> None:
     """Displays the figure, with `alt` as its text for readers who cannot see it.
 

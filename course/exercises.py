@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
+from course.checks import checked
 from course.comparisons import interval
 from course.exercise_tools import (
     NotDone,
@@ -299,6 +300,7 @@ def check_paired(paired) -> str:
     return f"{mean:.2f} ± {error:.2f} thousandths; {without}"
 
 
+@checked()
 def train_within_budget(config: RunConfig, seed: int) -> tuple[dict, str]:
     """The record of a run that ends after SECONDS_EACH, and how far it came."""
     show = {"total": config.steps, "unit": "steps", "file": sys.stdout}

@@ -5,7 +5,19 @@ called by its level (1 fuses two characters) and the position where its characte
 position 0 is the dot before the first character, and left of it are dots too.
 """
 
+from functools import partial
+
+from course.checks import check_block_size, checked, whole
+from course.texts import check_text
 from helpers import END
+
+name_text = partial(check_text, without=END)
+
+
+def power_of_two(_, value) -> int:
+    """A block_size of a tree, or 1, which needs no fusion; ValueError otherwise."""
+    return 1 if value == 1 and value is not True else check_block_size(value, tree=True)
+
 
 KIND_LOOKS = {  # how each kind of fusion is drawn
     "only dots": {"marker": "s", "color": "white"},
@@ -14,6 +26,7 @@ KIND_LOOKS = {  # how each kind of fusion is drawn
 }
 
 
+@checked(name=name_text, block_size=power_of_two)
 def fusions(name: str, block_size: int) -> list[tuple[int, int, int]]:
     """All fusions of all examples of `name`, as (last, level, position).
 
@@ -27,6 +40,7 @@ def fusions(name: str, block_size: int) -> list[tuple[int, int, int]]:
     return found
 
 
+@checked(name=name_text, level=whole(0, 20), position=whole())
 def characters_of(name: str, level: int, position: int) -> str:
     """The 2**level characters that the fusion at this level and position reads."""
     text = END * 2**level + name
@@ -34,6 +48,7 @@ def characters_of(name: str, level: int, position: int) -> str:
     return text[start : start + 2**level]
 
 
+@checked(last=whole(0), level=whole(0, 20), position=whole())
 def kind_of(last: int, level: int, position: int) -> str:
     """What a fusion is to the example that ends at `last`."""
     if position <= 0:

@@ -5,9 +5,11 @@ import copy
 import pandas as pd
 from torch import Tensor
 
+from course.checks import check_layers, checked
 from helpers import Layer, Sequential, count_parameters, eval_mode
 
 
+@checked(model=check_layers)
 def summary(model: Sequential, x: Tensor) -> pd.DataFrame:
     """For the batch `x`: each layer's output shape, parameters and running total."""
     rows = []
@@ -19,6 +21,7 @@ def summary(model: Sequential, x: Tensor) -> pd.DataFrame:
     return table.assign(total=table["parameters"].cumsum())
 
 
+@checked(model=check_layers)
 def in_float64(model: Layer) -> Layer:
     """A copy in eval mode whose parameters and buffers are all float64.
 
@@ -30,6 +33,7 @@ def in_float64(model: Layer) -> Layer:
     return model
 
 
+@checked(layer=check_layers)
 def to_float64(layer: Layer) -> None:
     """Changes the tensors of a layer, and of the layers inside it, to float64."""
     for name, value in vars(layer).items():

@@ -11,6 +11,7 @@ from numbers import Real
 import torch
 from torch import Generator, Tensor
 
+from course.checks import check_choice, check_layers, checked, size
 from course.comparisons import sign_flip
 from course.convolution import as_convolution, convolutions, pack, receptive_field
 from course.fusions import fusions
@@ -38,8 +39,7 @@ def check_quiz(notebook: str, answers: dict) -> str:
     question whose text was changed or left out is named. ValueError for a notebook
     that has no quiz, or for answers that are no dict.
     """
-    if notebook not in QUIZZES:
-        raise ValueError(f"notebook {notebook!r}: choose one of {list(QUIZZES)}")
+    notebook = check_choice("notebook", notebook, choices=QUIZZES)
     if not isinstance(answers, dict):
         kind = type(answers).__name__
         raise ValueError(f"answers is a {kind}: give a dict {{question: answer}}")
@@ -82,6 +82,7 @@ def make_tree(block_size: int, embedding_dim: int = 10, hidden: int = 68, **opti
     return build_tree(*sizes, generator=Generator(), **options)
 
 
+@checked(batch=size)
 def fused_positions(block_size: int, batch: int = 1) -> list[int]:
     """For each level of a tree: how many fusions one window takes."""
     x = torch.zeros(batch, block_size, dtype=torch.long)
@@ -96,6 +97,8 @@ def fused_positions(block_size: int, batch: int = 1) -> list[int]:
 
 def queue_lengths(network) -> list[int]:
     """How many positions each queue of a causal network holds."""
+    if not list(convolutions(check_layers("network", network))):
+        raise ValueError("network has no queues: give as_convolution(model)")
     queues = {}
     with eval_mode(network):
         network(torch.zeros(1, 1, dtype=torch.long), queues)

@@ -12,6 +12,16 @@ from functools import cache, partial
 import torch
 from torch import Generator, Tensor
 
+from course.checks import (
+    check_bool,
+    check_fields,
+    checked,
+    choice,
+    context,
+    instance,
+    size,
+)
+from course.fitting import check_examples, explained
 from helpers import (
     BatchNorm1d,
     History,
@@ -22,7 +32,6 @@ from helpers import (
     build_dataset,
     build_flat,
     build_tree,
-    check_block_size,
     count_parameters,
     evaluate,
     load_names,
@@ -40,6 +49,7 @@ class BatchNormPerPosition(BatchNorm1d):
     for each position, which is the bug of notebook 04.
     """
 
+    @explained("numbers (B, ..., C), with the T it had first", before=check_examples)
     def __call__(self, x: Tensor) -> Tensor:
         mean = self.running_mean
         var = self.running_var
@@ -77,12 +87,14 @@ class RunConfig(TrainConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.architecture not in BUILDERS:
-            allowed = ", ".join(map(repr, BUILDERS))
-            raise ValueError(f"architecture {self.architecture!r}: choose {allowed}")
-        if self.embedding_dim < 1 or self.hidden < 1:
-            raise ValueError(f"{self}: embedding_dim and hidden must be 1 or more")
-        check_block_size(self.block_size, tree=self.architecture != "flat")
+        check_fields(
+            self,
+            architecture=choice(BUILDERS),
+            block_size=context(tree=self.architecture != "flat"),
+            embedding_dim=size,
+            hidden=size,
+            leak_free=check_bool,
+        )
 
     def build(
         self, vocab_size: int, *, generator: Generator | None = None
@@ -97,6 +109,7 @@ class RunConfig(TrainConfig):
         )
 
 
+a_config = instance(RunConfig, "give a config such as RunConfig(hidden=200)")
 LECTURE_MODELS = {
     "flat3": RunConfig(architecture="flat", block_size=3, hidden=200),
     "flat8": RunConfig(architecture="flat", hidden=200),
@@ -106,6 +119,7 @@ LECTURE_MODELS = {
 }
 
 
+@checked(leak_free=check_bool)
 @cache
 def load_splits(leak_free: bool = False) -> tuple[Vocab, dict[str, list[str]]]:
     """The vocabulary, and the names of train, val, test, seen and unseen.
@@ -124,6 +138,7 @@ def load_splits(leak_free: bool = False) -> tuple[Vocab, dict[str, list[str]]]:
     return vocab, splits
 
 
+@checked(block_size=context(), leak_free=check_bool)
 @cache
 def load_data(
     block_size: int, leak_free: bool = False
@@ -137,6 +152,7 @@ def load_data(
     return vocab, data
 
 
+@checked(config=a_config, test=check_bool)
 def run(
     config: RunConfig,
     seed: int,
@@ -154,6 +170,8 @@ def run(
     history = train(
         model, *data["train"], config, seed=seed, progress=False, on_step=on_step
     )
+    if history.interrupted:
+        raise KeyboardInterrupt  # before the evaluation, which takes a while
     losses = {}
     for split in data:
         if split != "test" or test:

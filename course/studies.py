@@ -1,227 +1,128 @@
 """Many runs: a study calls run(config, seed) for each variant and seed, in processes.
 
-Optuna stores each finished run at once, in a journal (a file to which lines are only
-added) or on a PostgreSQL server, so that a killed study goes on where it stopped.
-Notebook 05 uses all of it. Imports are few, because every worker is a new process:
-torch, pandas and SQLAlchemy are imported only where they are needed.
+Optuna stores each finished run at once (see `course.storage`), so that a killed study
+goes on where it stopped. Notebook 05 uses all of it. Imports are few, because every
+worker is a new process: torch and pandas are imported only where they are needed.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import platform
+import signal
 import sys
+import threading
 import time
 import warnings
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import optuna
-import psutil
 from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from optuna.distributions import distribution_to_json
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages import JournalStorage, RDBStorage, fail_stale_trials
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages import fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 from tqdm import tqdm
+
+from course import storage
+from course.cells import (
+    Cell,
+    check_record,
+    loss_of,
+    make_cells,
+    make_result,
+    read_result,
+)
+from course.checks import check_bool, check_integer
+from course.identity import describe_code, list_changes
+from course.interrupts import GRACE, Interrupts
+from course.storage import is_gone, open_study, signature
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DATA = Path(__file__).parents[1] / "data"
-NAMES = DATA / "names.txt"
-JOURNAL = DATA / "studies.journal"  # every run of this machine
-SERVER = "WAVENET_STORAGE"  # an environment variable: the URL of a PostgreSQL server
-FIRST_BYTES = b'{"op_code":'  # of each line of Optuna's journal
-SECONDS_TO_ANSWER = 5  # for the server
-SECONDS_BETWEEN_HEARTBEATS = 15  # of a run on the server
 SECONDS_TO_SIGN = 10  # for a run that has just begun
 SECONDS_BETWEEN_LOOKS = 0.5  # of a worker for whom no run is left
+CHANGES_SHOWN = 3  # of the code that stored runs were made with
 # What nobody else need run.
 TAKEN = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
+
+BUSY = set()  # (study, trial) of the runs in this process
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", ".*heartbeat", optuna.exceptions.ExperimentalWarning)
 
 
-# ---- Storage -----------------------------------------------------------------------
-def open_study(name: str, path: str | Path | None = None) -> optuna.Study:
-    """The study `name`, made if need be.
+# ---- Interrupts --------------------------------------------------------------------
+class Presses(Interrupts):
+    """Kernel -> Interrupt during a study: the first one raises KeyboardInterrupt.
 
-    It is kept in the journal at `path`; without a path, on the PostgreSQL server that
-    $WAVENET_STORAGE names, or else in data/studies.journal. ValueError if that cannot
-    be used.
+    A second one does not disturb the stopping that the first one began, unless that
+    takes longer than `GRACE` seconds.
     """
-    url = os.environ.get(SERVER)
-    if path is None and url:
-        storage = open_server(url)
-    else:
-        storage = open_journal(Path(path or JOURNAL))
-    # A search takes the trials that other workers are running for bad ones.
-    sampler = optuna.samplers.TPESampler(constant_liar=True)
-    options = {"study_name": name, "storage": storage, "sampler": sampler}
+
+    def __init__(self):
+        super().__init__()
+        self.stopping = -math.inf  # since when, by the clock
+
+    def __reduce__(self):
+        return Presses, ()  # in a worker: there nothing is ever pressed
+
+    def note(self, number, frame) -> None:
+        """What Python calls for a press."""
+        self.pressed = True
+        self.since = time.monotonic()
+        if self.since - self.stopping > GRACE:
+            self.stop()
+            raise KeyboardInterrupt
+
+    def stop(self) -> None:
+        """From now on presses wait."""
+        self.stopping = time.monotonic()
+
+
+@contextmanager
+def no_worker_left(ends: Generator, presses: Presses) -> Iterator[None]:
+    """Kills the workers after an error or Ctrl-C, wherever that is raised."""
     try:
-        return optuna.load_study(**options)  # only reads; create_study always writes
-    except KeyError:
-        return optuna.create_study(**options, load_if_exists=True)
-
-
-def open_server(url: str) -> RDBStorage:
-    """The PostgreSQL database at `url`; ValueError if there is none that answers."""
-    import sqlalchemy  # here, since only a server needs it
-
-    connect = {"connect_timeout": SECONDS_TO_ANSWER}
-    options = {"connect_args": connect, "pool_pre_ping": True}
-    lock = sqlalchemy.func.pg_advisory_xact_lock(zlib.crc32(b"wavenet"))
-    try:
-        backend = sqlalchemy.make_url(url).get_backend_name()
-        if backend != "postgresql":
-            raise ValueError(f"{backend} is not supported")
-        engine = sqlalchemy.create_engine(url, **options)
-        with engine.begin() as connection:
-            # Of two processes that begin at once, one makes the tables.
-            connection.execute(sqlalchemy.select(lock))
-            heartbeat = SECONDS_BETWEEN_HEARTBEATS
-            return RDBStorage(url, options, heartbeat_interval=heartbeat)
-    except ImportError as error:
-        raise ValueError(
-            f"{SERVER} names a server, and its driver is missing ({error}): "
-            "install the extra, pip install -e .[server], or unset the variable"
-        ) from None
-    except (sqlalchemy.exc.SQLAlchemyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"no database answers at {SERVER} ({reason}): start the server, "
-            "set the URL to postgresql://user:password@host/database, or unset it"
-        ) from None
-
-
-def open_journal(path: Path) -> JournalStorage:
-    """The journal at `path`, made or repaired if need be.
-
-    ValueError if the file is no journal, or cannot be written.
-    """
-    try:
-        backend = JournalFileBackend(str(path), JournalFileOpenLock(str(path)))
-        cut_torn_line(path)
-        return JournalStorage(backend)
-    except OSError as error:
-        reason = error.strerror
-        raise ValueError(
-            f"no journal can be kept at {path} ({reason}): give a path you may write to"
-        ) from None
-    except (ValueError, LookupError, TypeError, AttributeError):
-        raise ValueError(
-            f"{path} is not a journal of studies: give another path; it was not changed"
-        ) from None
-
-
-def cut_torn_line(path: Path) -> None:
-    """Takes off what a killed process wrote of a last line.
-
-    Otherwise the next line would be appended to it. ValueError for a file that does
-    not begin or end as a journal does; Optuna checks what is between.
-    """
-    lock = JournalFileOpenLock(str(path))
-    lock.acquire()  # nobody is writing now, so what is torn will not be completed
-    try:
-        with path.open("rb+") as file:
-            text = file.read()
-            if not text.startswith(FIRST_BYTES) and not FIRST_BYTES.startswith(text):
-                raise ValueError("another kind of file")
-            whole, _, torn = text.rpartition(b"\n")
-            last = whole.rpartition(b"\n")[2]
-            json.loads(last or b"{}")  # ValueError if it is no JSON
-            if torn:
-                size = len(torn)
-                print(f"{path.name}: the last line was torn, {size} bytes are cut off")
-                file.truncate(len(text) - size)
-    finally:
-        lock.release()
-
-
-# ---- Cells: what there is to run ---------------------------------------------------
-class Cell(NamedTuple):
-    """One run of a study."""
-
-    variant: str
-    config: object  # a dataclass, or a function that makes one of an Optuna trial
-    seed: int
-
-
-def make_cells(
-    variants: dict | Iterable[str], seeds: Iterable[int], run: Callable
-) -> dict[str, Cell]:
-    """{all that a run depends on, as text: the cell}.
-
-    So a changed config, or another list of names, is another cell. The trials of a
-    search are told apart by their number alone.
-    """
-    if not isinstance(variants, dict):
-        variants = lecture_models(variants)
-    seeds = list(seeds)
-    if not variants or not seeds or min(seeds) < 0:
-        given = f"{len(variants)} variants, {seeds=}"
-        raise ValueError(f"{given}: give one or more of each, seeds from 0 up")
-    names = zlib.crc32(NAMES.read_bytes())
-    cells = {}
-    for variant, config in variants.items():
-        if callable(config):
-            what = config.__name__
-        else:
-            what = [type(config).__name__, asdict(config)]
-        for seed in seeds:
-            key = json.dumps([run.__name__, what, seed, names])
-            cells[key] = Cell(variant, config, seed)
-    return cells
-
-
-def lecture_models(names: Iterable[str]) -> dict:
-    """{name: config} for some of the lecture's models."""
-    from course.runs import LECTURE_MODELS  # here, since it loads torch
-
-    names = list(names)
-    unknown = [name for name in names if name not in LECTURE_MODELS]
-    if unknown:
-        allowed = f"choose from {list(LECTURE_MODELS)}, or give {{name: config}}"
-        raise ValueError(f"unknown variants {unknown}: {allowed}")
-    return {name: LECTURE_MODELS[name] for name in names}
+        yield
+    except BaseException as error:
+        presses.stop()
+        with suppress(BaseException):
+            ends.throw(error)  # joblib does it for an error within its own loop
+        raise
 
 
 # ---- Workers -----------------------------------------------------------------------
-def signature() -> list:
-    """What tells this process from any other, on this machine and since its start."""
-    return [platform.node(), os.getpid(), psutil.Process().create_time()]
+class Job(NamedTuple):
+    """What a worker is told."""
+
+    name: str  # of the study
+    path: str | Path | None
+    cells: dict[str, Cell]
+    run: Callable
+    made_with: dict  # see describe_code
+    parent: int  # the process that asks
+    presses: Presses
 
 
-def is_dead(trial: FrozenTrial) -> bool:
-    """Whether the process of a running trial is gone.
+def is_dead(trial: FrozenTrial, study: str = "") -> bool:
+    """Whether nobody runs a running trial any more.
 
     One of another machine counts as alive here: its heartbeat alone can tell.
     """
     if "worker" not in trial.user_attrs:  # it signs as soon as it has the trial
         age = datetime.now() - trial.datetime_start
         return age > timedelta(seconds=SECONDS_TO_SIGN)
-    machine, pid, start = trial.user_attrs["worker"]
-    if machine != platform.node():
-        return False
-    try:
-        process = psutil.Process(pid)
-        if abs(process.create_time() - start) > 2:
-            return True  # a later process has the same number
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+    worker = trial.user_attrs["worker"]
+    if worker == signature():  # this process, which may have been interrupted
+        return (study, trial.number) not in BUSY
+    return is_gone(worker)
 
 
 @contextmanager
@@ -239,32 +140,84 @@ def one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def work(name: str, path: str | Path | None, cells: dict, run: Callable) -> None:
-    """Runs one cell that waits in the study `name`, if there is any."""
-    study = open_study(name, path)
+@contextmanager
+def heartbeat(study: optuna.Study, trial: optuna.Trial) -> Iterator[None]:
+    """Meanwhile a server is told every few seconds that the run is alive."""
+    server = study._storage
+    if not hasattr(server, "record_heartbeat"):  # a journal
+        yield
+        return
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(storage.SECONDS_BETWEEN_HEARTBEATS):
+            with suppress(Exception):  # it may be away for a moment
+                server.record_heartbeat(trial._trial_id)
+
+    server.record_heartbeat(trial._trial_id)
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def work(job: Job) -> None:
+    """Runs one cell that waits in the study, if there is any."""
+    if os.getpid() != job.parent:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops its workers
+    study = open_study(job.name, job.path)
     if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         time.sleep(SECONDS_BETWEEN_LOOKS)  # others are running what is left
         return
+    # Not study.optimize: it fails where another process has ended the trial, as it
+    # does with one that seemed dead because its machine was asleep. That run is lost.
     # A worker has one thread anyway, but a single worker is this process itself.
-    with one_torch_thread():
-        study.optimize(partial(run_trial, cells=cells, run=run), n_trials=1)
+    with one_torch_thread(), suppress(UpdateFinishedTrialError):
+        run_trial(study, study.ask(), job)
 
 
-def run_trial(trial: optuna.Trial, cells: dict, run: Callable) -> float:
-    """Runs the trial's cell and stores its record; the loss to minimise."""
-    trial.set_user_attr("worker", signature())
-    key = trial.user_attrs.get("cell")
-    for other in trial.study.get_trials(deepcopy=False, states=TAKEN):
-        if other.number < trial.number and other.user_attrs.get("cell") == key:
-            raise optuna.TrialPruned  # two that began at once had both queued it
-    if key not in cells:
-        raise optuna.TrialPruned  # not asked for now
-    cell = cells[key]
+def run_trial(study: optuna.Study, trial: optuna.Trial, job: Job) -> None:
+    """Runs the trial's cell and stores its record."""
+    busy = (job.name, trial.number)
+    BUSY.add(busy)
+    try:
+        with heartbeat(study, trial):  # before it signs, so that it can count as dead
+            trial.set_user_attr("worker", signature())
+            key = trial.user_attrs.get("cell")
+            if key not in job.cells or is_taken(study, trial.number, key):
+                study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+                return
+            record = run_cell(trial, job.cells[key], job)
+            more = {"params": trial.params, "made_with": job.made_with}
+            trial.set_user_attr("result", make_result(key, record, **more))
+            study.tell(trial, loss_of(record), skip_if_finished=True)
+    except BaseException:
+        job.presses.stop()
+        with suppress(Exception):  # it may be the storage that failed
+            study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+        raise
+    finally:
+        BUSY.discard(busy)
+
+
+def is_taken(study: optuna.Study, number: int, key: str) -> bool:
+    """Whether an earlier trial has the cell: two that began at once queued it both."""
+    for other in study.get_trials(deepcopy=False, states=TAKEN):
+        if other.number < number and other.user_attrs.get("cell") == key:
+            return True
+    return False
+
+
+def run_cell(trial: optuna.Trial, cell: Cell, job: Job) -> dict:
+    """The record of one run; KeyboardInterrupt if it was interrupted."""
     config = cell.config(trial) if callable(cell.config) else cell.config
-    record = run(config, cell.seed)
-    trial.set_user_attr("record", record)
-    loss = record["val"]
-    return math.inf if math.isnan(loss) else loss  # Optuna takes no nan
+    record = job.run(config, cell.seed)
+    if job.presses.pressed:
+        raise KeyboardInterrupt  # which `run` kept for itself
+    return check_record(record, job.run.__name__)
 
 
 # ---- A whole study -----------------------------------------------------------------
@@ -277,6 +230,7 @@ def run_study(
     workers: int = 2,
     path: str | Path | None = None,
     progress: bool = True,
+    version: str | None = None,
 ) -> pd.DataFrame:
     """A row for each variant and seed: what run(config, seed) gave, now or earlier.
 
@@ -285,12 +239,24 @@ def run_study(
     trial's suggestions: then the study is a search with as many trials as seeds. A
     record is a dict that JSON can hold, with the loss to minimise as "val".
 
+    A finished run is known by its config, its seed, the names file, and `run`: by
+    module, name and source, comments apart. With a `version`, a text, that stands for
+    the source: an edited `run` keeps its finished runs until you name another version.
+    If what `run` calls, or torch, has changed, the runs are kept and you are told.
+
     Each of the `workers` is a process with one torch thread; one alone is this process
     itself. `path` is as in `open_study`. Killed or interrupted at any moment, the same
     call goes on; what is finished is only read. RuntimeError if a worker dies.
     """
-    cells = make_cells(variants, seeds, run)
+    workers = check_integer("workers", workers, least=1)
+    progress = check_bool("progress", progress)
+    cells = make_cells(variants, seeds, run, version)
     study = open_study(name, path)
+    configs = [cell.config for cell in cells.values()]
+    kinds = [config if callable(config) else type(config) for config in configs]
+    made_with = describe_code(run, *kinds)
+    presses = Presses()
+    job = Job(name, path, cells, run, made_with, os.getpid(), presses)
     bar = tqdm(
         total=len(cells),
         desc=name,
@@ -299,22 +265,47 @@ def run_study(
         ncols=79,
         bar_format="{desc} |{bar}| {n_fmt}/{total_fmt} runs",  # no clock: see helpers
     )
-    with closing(bar), parallel_config("loky", inner_max_num_threads=1):
+    tell_changes(study, cells, made_with)
+    with presses, closing(bar), parallel_config("loky", inner_max_num_threads=1):
         finished = queue(study, cells)
         bar.update(finished)
         # Again, if a process that shared the work has left some of it.
         while finished < len(cells):
             parallel = Parallel(workers, return_as="generator_unordered")
-            job = delayed(work)(name, path, cells, run)
             try:
-                for _ in parallel([job] * (len(cells) - finished)):
-                    finished = queue(study, cells)
-                    bar.update(finished - bar.n)
+                ends = parallel([delayed(work)(job)] * (len(cells) - finished))
+                with no_worker_left(ends, presses):
+                    for _ in ends:
+                        finished = queue(study, cells)
+                        bar.update(finished - bar.n)
             except TerminatedWorkerError:
                 done = f"{queue(study, cells)} of {len(cells)} runs are stored"
                 cure = "run the same again to go on"
                 raise RuntimeError(f"a worker of {name} died; {done}: {cure}") from None
     return collect(study, cells)
+
+
+def tell_changes(study: optuna.Study, cells: dict[str, Cell], now: dict) -> None:
+    """Says what has changed since the stored runs were made, if anything has."""
+    kept = 0
+    changes = {}  # a set with an order
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        if trial.user_attrs.get("cell") not in cells:
+            continue
+        before = read_result(study, trial).get("made_with")
+        found = list_changes(before, now) if before else []
+        if found:
+            kept += 1
+            changes |= dict.fromkeys(found)
+    if changes:
+        shown = ", ".join(list(changes)[:CHANGES_SHOWN])
+        if len(changes) > CHANGES_SHOWN:
+            shown += f", and {len(changes) - CHANGES_SHOWN} more"
+        print(
+            f"{study.study_name}: {kept} finished runs are kept, though since then "
+            f"{shown}. To run them again, give another version: "
+            "run_study(..., version='2')"
+        )
 
 
 def queue(study: optuna.Study, cells: dict[str, Cell]) -> int:
@@ -324,22 +315,25 @@ def queue(study: optuna.Study, cells: dict[str, Cell]) -> int:
     """
     taken = set()
     finished = set()
+    dead = []
     fail_stale_trials(study)  # those of other machines whose heartbeat stopped
     for trial in study.get_trials(deepcopy=False, states=TAKEN):
         key = trial.user_attrs.get("cell")
-        if trial.state == TrialState.RUNNING and is_dead(trial):
-            # Another process may end it between the look of `tell` and its writing.
-            with suppress(UpdateFinishedTrialError):
-                number = trial.number
-                study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+        if trial.state == TrialState.RUNNING and is_dead(trial, study.study_name):
+            dead.append(trial.number)
             continue
         taken.add(key)
-        if trial.state == TrialState.COMPLETE:
+        if trial.state == TrialState.COMPLETE and key in cells:
+            read_result(study, trial)  # ValueError before anything is changed
             finished.add(key)
+    for number in dead:
+        # Another process may end it between the look of `tell` and its writing.
+        with suppress(UpdateFinishedTrialError):
+            study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
     for key in cells:
         if key not in taken:
             study.enqueue_trial({}, user_attrs={"cell": key})
-    return len(finished & cells.keys())
+    return len(finished)
 
 
 def collect(study: optuna.Study, cells: dict[str, Cell]) -> pd.DataFrame:
@@ -351,12 +345,12 @@ def collect(study: optuna.Study, cells: dict[str, Cell]) -> pd.DataFrame:
 
     trials = {}
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        trials[trial.user_attrs["cell"]] = trial
+        trials[trial.user_attrs.get("cell")] = trial
     rows = []
     for key, cell in cells.items():
         trial = trials[key]
-        row = {"variant": cell.variant, "seed": cell.seed}
-        row |= trial.user_attrs["record"]
+        who = {"variant": cell.variant, "seed": cell.seed}
+        row = who | read_result(study, trial)["record"] | who
         if trial.params:
             row["params"] = trial.params
             row["distributions"] = {}

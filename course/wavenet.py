@@ -1,21 +1,37 @@
 """The full WaveNet of notebook 08, which teaches each part (arXiv 1609.03499).
 
-Layers, training on whole names, evaluation and stored weights. Shapes: B names,
-T positions, C channels, S skip channels, V characters. Each name is read behind one
-dot. Before that dot there are only dots, as in the windows of helpers.py.
+Layers, training on whole names, and evaluation; course.weights stores what was trained.
+Shapes: B names, T positions, C channels, S skip channels, V characters. Each name is
+read behind one dot. Before it there are only dots, as in the windows of helpers.py.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from course.checks import (
+    check_bool,
+    check_defaults,
+    check_fields,
+    check_layers,
+    checked,
+    choice,
+    instance,
+    number,
+    size,
+    tensor,
+    whole,
+)
 from course.convolution import CausalConv1d, Queues, sample_with_queues, whole_names
+from course.fitting import check_halves, explained
+from course.interrupts import Interrupts
 from course.runs import load_splits, make_record
+from course.weights import check_can_save, save_weights
+from course.weights import load_weights as load_weights  # notebook 08 asks for it here
 from helpers import (
     Embedding,
     History,
@@ -30,6 +46,9 @@ from helpers import (
 
 GATES = ("tanh", "glu", "none")
 POOL = 8  # batches whose names are sorted by length together
+MOST_LEVELS = 12  # dilation 2,048: a thousand times as far as names reach
+MOST_STACKS = 100
+LONGEST = 1_000  # characters of a name: all names of a batch are padded to the longest
 
 
 @dataclass(frozen=True)
@@ -53,18 +72,26 @@ class WaveNetConfig(TrainConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        sizes = (self.channels, self.skip_channels, self.levels, self.stacks)
-        if min(sizes) < 1:
-            named = "channels, skip_channels, levels and stacks"
-            raise ValueError(f"{self}: {named} must be 1 or more")
-        if self.gate not in GATES:
-            raise ValueError(f"gate is {self.gate!r}: choose one of {GATES}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}: give 0 or more, below 1")
+        check_defaults()
+        check_fields(
+            self,
+            channels=size,
+            skip_channels=size,
+            levels=whole(1, MOST_LEVELS),
+            stacks=whole(1, MOST_STACKS),
+            gate=choice(GATES),
+            residual=check_bool,
+            skip=check_bool,
+            dropout=number(least=0, below=1),
+            leak_free=check_bool,
+        )
 
     def dilations(self) -> list[int]:
         """The dilation of each block: 1, 2, 4, ..., repeated in each further stack."""
         return [2**level for level in range(self.levels)] * self.stacks
+
+
+a_config = instance(WaveNetConfig, "give a WaveNetConfig")
 
 
 # ---- Layers ------------------------------------------------------------------------
@@ -75,10 +102,12 @@ class Gate(Layer):
     "none" is a tanh without a gate: (B, T, C) -> (B, T, C).
     """
 
+    @checked(kind=choice(GATES))
     def __init__(self, kind: str = "tanh"):
         self.kind = kind
         self.label = kind
 
+    @explained("numbers (B, T, 2*C)", before=check_halves)
     def __call__(self, x: Tensor) -> Tensor:
         if self.kind == "none":
             return torch.tanh(x)
@@ -95,10 +124,12 @@ class Dropout(Layer):
     others are scaled up. In eval mode nothing happens.
     """
 
+    @checked(p=number(least=0, below=1))
     def __init__(self, p: float):
         self.p = p
         self.label = f"{p}"
 
+    @checked(x=tensor(dims=3))
     def __call__(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
@@ -114,6 +145,7 @@ class Block(Layer):
     comes back unchanged. Without skips there is no W_s, and None stands for its output.
     """
 
+    @checked(config=a_config, has_next=check_bool)
     def __init__(
         self, config: WaveNetConfig, dilation: int, *, has_next: bool, generator=None
     ):
@@ -149,6 +181,7 @@ class Block(Layer):
 class WaveNet(Layer):
     """Logits of the next character at each position: (B, T) -> (B, T, V)."""
 
+    @checked(config=a_config)
     def __init__(self, config: WaveNetConfig, vocab_size: int, *, generator=None):
         self.skips = config.skip
         self.embedding = Embedding(vocab_size, config.channels, generator=generator)
@@ -182,6 +215,7 @@ class WaveNet(Layer):
 
 
 # ---- Training and evaluation -------------------------------------------------------
+@checked(size=whole(1), lengths=tensor(dims=1, whole=True))
 def length_batches(
     lengths: Tensor, size: int, generator: Generator | None = None
 ) -> Iterator[Tensor]:
@@ -199,6 +233,7 @@ def length_batches(
         yield batches[i]
 
 
+@checked(model=check_layers, config=a_config)
 def train_wavenet(
     model: WaveNet,
     names: list[str],
@@ -213,6 +248,7 @@ def train_wavenet(
     The same `seed` gives the same batches and the same dropout. The options are those
     of helpers.fit. The global random state is left as it was.
     """
+    check_readable(model, names, vocab)
     tokens, targets = whole_names(names, vocab)
     lengths = (targets >= 0).sum(1)  # (N,)
     generator = Generator().manual_seed(seed)
@@ -223,16 +259,36 @@ def train_wavenet(
                 longest = lengths[ix].max()
                 yield tokens[ix, :longest], targets[ix, :longest]
 
-    # Dropout draws from the global generator.
-    with torch.random.fork_rng(devices=[]):
+    # Dropout draws from the global generator. Interrupts: a press must not leave it so.
+    with Interrupts(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return fit(model, batches(), config, **options)
 
 
+def check_readable(model: Layer, names: list[str], vocab: Vocab) -> None:
+    """ValueError unless the model can read each of the names whole."""
+    known = set(vocab.itos)
+    for name in names:
+        if not known.issuperset(name):
+            vocab.encode(name)  # raises an error that names what is unknown
+    longest = max(names, key=len)
+    if len(longest) > LONGEST:
+        cure = "is that a text without line ends?"
+        found = f"a name of {len(longest):,} characters begins with {longest[:20]!r}"
+        raise ValueError(f"{found}: at most {LONGEST:,} are read; {cure}")
+    for layer in model.layers:
+        if isinstance(layer, Embedding) and len(layer.weight) != len(vocab):
+            sizes = f"{len(layer.weight)} characters, the vocabulary has {len(vocab)}"
+            cure = "use the vocabulary that the model was built for"
+            raise ValueError(f"the model knows {sizes}: {cure}")
+
+
+@checked(model=check_layers)
 def name_losses(
     model: WaveNet, names: list[str], vocab: Vocab, *, batch_size: int = 1024
 ) -> Tensor:
     """For each name minus the log of its probability (with its end), in nats: (N,)."""
+    check_readable(model, names, vocab)
     tokens, targets = whole_names(names, vocab)
     lengths = (targets >= 0).sum(1)
     losses = torch.zeros(len(names), dtype=torch.float64)
@@ -246,13 +302,15 @@ def name_losses(
     return losses
 
 
+@checked(model=check_layers)
 def evaluate_names(model: WaveNet, names: list[str], vocab: Vocab) -> float:
     """Mean cross-entropy, as helpers.evaluate: over characters and ends, in nats."""
     characters = sum(len(name) + 1 for name in names)
     return name_losses(model, names, vocab).sum().item() / characters
 
 
-# ---- Runs and stored weights -------------------------------------------------------
+# ---- Runs -------------------------------------------------------------------------
+@checked(config=a_config, test=check_bool)
 def run_wavenet(
     config: WaveNetConfig,
     seed: int,
@@ -268,6 +326,8 @@ def run_wavenet(
     vocab, splits = load_splits(config.leak_free)
     generator = Generator().manual_seed(seed)
     model = WaveNet(config, len(vocab), generator=generator)
+    if keep:
+        check_can_save(model, keep)  # now: a training must not end in a full disk
     history = train_wavenet(
         model,
         splits["train"],
@@ -277,6 +337,8 @@ def run_wavenet(
         progress=False,
         on_step=on_step,
     )
+    if history.interrupted:
+        raise KeyboardInterrupt  # an unfinished model has no record
     losses = {}
     for split, names in splits.items():
         if names and (split != "test" or test):
@@ -286,24 +348,3 @@ def run_wavenet(
     if keep:
         save_weights(model, keep)
     return record
-
-
-def save_weights(model: Layer, path: str | Path) -> None:
-    """The parameters in their order as a .npz file of plain arrays."""
-    arrays = [p.detach().numpy() for p in model.parameters()]
-    np.savez(path, *arrays)
-
-
-def load_weights(model: Layer, path: str | Path) -> Layer:
-    """Puts stored parameters into `model`. No pickle is read: no file can run code."""
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = [stored[f"arr_{i}"] for i in range(len(stored.files))]
-    parameters = model.parameters()
-    found = [array.shape for array in arrays]
-    wanted = [tuple(p.shape) for p in parameters]
-    if found != wanted:
-        cure = "build it with the stored config"
-        raise ValueError(f"{path} holds {found}, the model wants {wanted}: {cure}")
-    for parameter, array in zip(parameters, arrays):
-        parameter.data = torch.from_numpy(array)
-    return model

@@ -19,6 +19,7 @@ def read_year(source: Path, year: int | None = None) -> str:
 
     Without a year it is YEAR.
     """
+    source = Path(source)
     if not source.is_file():
         raise ValueError(
             f"no file {source}: give the SSA's names.zip or a yobYYYY.txt of it"
@@ -32,10 +33,11 @@ def read_year(source: Path, year: int | None = None) -> str:
         content = source.read_bytes()
     elif zipfile.is_zipfile(source):
         try:
-            content = read_zip(source, year or YEAR)
-        except (zipfile.BadZipFile, zlib.error) as error:
+            content = read_zip(source, YEAR if year is None else year)
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            # A RuntimeError: it is encrypted, or packed in a way that is unknown here
             raise ValueError(
-                f"{source} is damaged ({error}): download it again"
+                f"{source} cannot be unpacked ({error}): download it again"
             ) from None
     else:
         raise ValueError(
@@ -67,7 +69,8 @@ def read_zip(source: Path, year: int) -> bytes:
 def names_of(text: str) -> list[str]:
     """The lower-cased first column of rows Name,Sex,Count, in their order."""
     names = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    for number, line in enumerate(lines if text else [], start=1):
         row = ROW.fullmatch(line)
         if not row:
             raise ValueError(

@@ -1,9 +1,11 @@
 """course.comparisons: what a comparison may say, and a baseline checked by hand."""
 
+import json
 import math
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -54,7 +56,7 @@ def test_comparisons_load_no_library_of_studies():
         [sys.executable, "-c", code],
         cwd=ROOT,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert run.stdout == "set()\n", run.stderr
 
@@ -277,12 +279,187 @@ def test_each_character_of_all_names_counts_alike():
     assert counted_loss(p, ["ab", "b"], VOCAB) == pytest.approx((3 * ab + 2 * b) / 5)
 
 
+# ---- Bad input -----------------------------------------------------------------------
+TWICE = pd.concat([table(base=BASE), table(base=BASE)])
+DIVERGED = table(base=BASE, other=[math.nan, *BASE[1:]])
+PROBABILITIES = kneser_ney(NAMES, VOCAB)
+
+
+@pytest.mark.parametrize(
+    "function, given, message",
+    [
+        (interval, ([],), "values is empty: give a list or a column of numbers"),
+        (interval, ("2.0",), "values is '2.0': give a list or a column of numbers"),
+        (interval, (2.0,), "values is 2.0: give a list"),
+        (interval, (None,), "values is None: give a list"),
+        (interval, (["a", "b"],), "values is of type .*: give a list"),
+        (interval, ([True, False],), "values is of type bool: give a list"),
+        (interval, ([[1.0, 2.0]],), "values has 2 dimensions: give a list"),
+        (interval, ([1.0, math.nan],), "values holds nan or inf: leave these runs out"),
+        (interval, ([1.0, math.inf],), "values holds nan or inf"),
+        (interval, (BASE, 95), "level is 95: give a number above 0 and below 1"),
+        (interval, (BASE, 1), "level is 1: give a number above 0 and below 1"),
+        (interval, (BASE, "0.95"), "level is '0.95': give a number"),
+        (interval, (BASE, math.nan), "level is nan: give a number"),
+        (interval, (BASE, True), "level is True: give a number"),
+        (sign_flip, ([],), "differences is empty"),
+        (sign_flip, ([math.nan, 1.0],), "differences holds nan or inf"),
+        (sign_flip, ([0.1] * 21,), "differences are 21: give 20 at most, or call pair"),
+        (paired_p, ("abc",), "differences is 'abc': give a list"),
+        (paired_p, ([],), "differences is empty"),
+        (
+            seeds_needed,
+            ([0.1],),
+            "differences are 1 with the mean 0.1: give two or more",
+        ),
+        (seeds_needed, ([-0.1, 0.1],), "differences are 2 with the mean 0: .* not 0"),
+        (
+            partial(seeds_needed, [0.1, 0.2]),
+            {"power": 1},
+            "power is 1: give a number a",
+        ),
+        (
+            partial(seeds_needed, [0.1, 0.2]),
+            {"alpha": 0},
+            "alpha is 0: give a number a",
+        ),
+        (compare, (None, "base"), "results is None: give a table as run_study"),
+        (compare, ({"a": 1}, "base"), "results is {'a': 1}: give a table"),
+        (compare, (pd.DataFrame(), "base"), "results has no column .'variant', 'seed'"),
+        (compare, (table(base=[]), "base"), "results has no column"),
+        (compare, (table(base=BASE)[:0], "base"), "results has no row: give a table"),
+        (compare, (table(base=BASE), "bush"), "unknown baseline 'bush': choose one of"),
+        (compare, (table(base=BASE), ["base"]), r"unknown baseline \['base'\]: choose"),
+        (compare, (table(base=BASE), None), "unknown baseline None: choose one of"),
+        (compare, (TWICE, "base"), "hold the run {.*base.*} twice: drop_duplicates"),
+        (
+            compare,
+            (DIVERGED, "base"),
+            "val of the run {.*other.*} is nan or inf: leave",
+        ),
+        (
+            partial(compare, table(base=BASE), "base"),
+            {"metric": "vall"},
+            r"unknown metric 'vall': choose one of \['val'\]",
+        ),
+        (
+            partial(compare, table(base=BASE), "base"),
+            {"metric": "variant"},
+            "unknown metric 'variant': choose one of",
+        ),
+        (
+            partial(compare, table(base=BASE), "base"),
+            {"alpha": 5},
+            "alpha is 5: give a number above 0 and below 1",
+        ),
+        (plot_runs, (None,), "results is None: give a table"),
+        (plot_runs, (DIVERGED,), "val of the run {.*other.*} is nan or inf"),
+        (
+            partial(plot_runs, table(base=BASE)),
+            {"metric": 3},
+            "unknown metric 3: choose",
+        ),
+        (partial(plot_runs, table(base=BASE)), {"ax": 3}, "ax is 3: give the axes"),
+        (count_ngrams, ("ava", VOCAB), "names is the text 'ava': give a list of names"),
+        (count_ngrams, ([], VOCAB), "names is empty: give one name or more"),
+        (count_ngrams, ([3], VOCAB), r"names\[0\] is 3"),
+        (count_ngrams, (["zoë"], VOCAB), "'z'"),
+        (count_ngrams, (NAMES, "ab"), "vocab is 'ab': give a Vocab"),
+        (
+            partial(count_ngrams, NAMES, VOCAB),
+            {"order": -1},
+            "order is -1: give a whole",
+        ),
+        (
+            partial(kneser_ney, NAMES, VOCAB),
+            {"order": 2.5},
+            "order is 2.5: give a whole",
+        ),
+        (
+            partial(kneser_ney, NAMES, VOCAB),
+            {"order": "3"},
+            "order is '3': give a whole",
+        ),
+        (
+            partial(kneser_ney, NAMES, VOCAB),
+            {"order": 10**9},
+            "order is 1000000000: give",
+        ),
+        (
+            partial(kneser_ney, NAMES, VOCAB),
+            {"discount": 0},
+            "discount is 0: give a numb",
+        ),
+        (
+            partial(kneser_ney, NAMES, VOCAB),
+            {"discount": 2},
+            "discount is 2: give a numb",
+        ),
+        (
+            partial(kneser_ney, NAMES, VOCAB),
+            {"discount": math.nan},
+            "discount is nan: give a number",
+        ),
+        (kneser_ney, (["zoë"], VOCAB), "'z'"),
+        (PROBABILITIES, (3,), "context is 3: give a text"),
+        (PROBABILITIES, (None,), "context is None: give a text"),
+        (counted_loss, (3, NAMES, VOCAB), "p is 3: give a function"),
+        (counted_loss, (PROBABILITIES, [], VOCAB), "names is empty"),
+        (counted_loss, (PROBABILITIES, ["zoë"], VOCAB), "'z'"),
+        (counted_loss, (PROBABILITIES, "ava", VOCAB), "names is the text 'ava'"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused(function, given, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        function(**given) if isinstance(given, dict) else function(*given)
+
+
+def test_lists_and_arrays_are_judged_like_columns():
+    column = pd.Series(BASE)
+    for values in (BASE, np.array(BASE), tuple(BASE)):
+        assert interval(values) == interval(column)
+        assert paired_p(values) == paired_p(column)
+    assert seeds_needed([0.1, 0.2]) == seeds_needed(pd.Series([0.1, 0.2]))
+
+
 # ---- The stored results --------------------------------------------------------------
 def test_stored_results_are_read_to_the_last_digit(tmp_path, monkeypatch):
     monkeypatch.setattr(comparisons, "RESULTS", tmp_path)
     value = 2.0035667001171853  # which pandas reads a little off, if not told
-    (tmp_path / "one.jsonl").write_text(f'{{"variant": "a", "val": {value}}}\n')
+    line = json.dumps({"variant": "a", "seed": 0, "val": value})
+    (tmp_path / "one.jsonl").write_text(f"{line}\n", encoding="utf-8")
     assert load_results("one")["val"].tolist() == [value]
+
+
+WHOLE = b'{"variant": "a", "seed": 0, "val": 2.0}\n'
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (WHOLE + WHOLE[:20], "line 2 of .*one.jsonl is damaged: put the repository's"),
+        (WHOLE + b"<<<<<<< HEAD\n", "line 2 of .*one.jsonl is damaged"),
+        (WHOLE + b"3\n", "line 2 of .*one.jsonl is damaged"),
+        (WHOLE + b"\xff\xfe\n", "line 2 of .*one.jsonl is damaged"),
+        (b"", "one.jsonl is empty: put the repository's file back"),
+        (WHOLE.replace(b"val", b"vol"), r"line 1 of .*one.jsonl has no \['val'\]"),
+        (WHOLE + b'{"val": 2.0}\n', r"line 2 of .* has no \['variant', 'seed'\]"),
+    ],
+)
+def test_damaged_results_are_named(tmp_path, monkeypatch, content, message):
+    monkeypatch.setattr(comparisons, "RESULTS", tmp_path)
+    (tmp_path / "one.jsonl").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        load_results("one")
+
+
+@pytest.mark.parametrize("name", [3, None, "", "../rows", Path("rows"), "rows.jsonl"])
+def test_no_name_of_results_is_one(name):
+    if name == Path("rows"):
+        assert len(load_results(name)) == len(load_results("rows"))
+        return
+    with pytest.raises(ValueError, match="no stored results .*: choose from"):
+        load_results(name)
 
 
 def test_results_that_are_not_stored_are_refused():

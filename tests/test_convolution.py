@@ -154,8 +154,8 @@ def test_too_few_positions_are_refused():
     "options, message",
     [
         ({"padding": "same"}, "padding is 'same': choose one of"),
-        ({"kernel_size": 0}, "kernel_size=0, dilation=1: give 1 or more"),
-        ({"dilation": 0}, "kernel_size=2, dilation=0: give 1 or more"),
+        ({"kernel_size": 0}, "kernel_size is 0: give a whole number, 1 or more"),
+        ({"dilation": 0}, "dilation is 0: give a whole number, 1 or more"),
     ],
 )
 def test_a_wrong_option_is_refused(options, message):

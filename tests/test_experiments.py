@@ -3,7 +3,7 @@
 import optuna
 import pytest
 
-from course import studies
+from course import storage, studies
 from course.comparisons import load_results
 from course.wavenet import WaveNetConfig
 from helpers import History
@@ -16,8 +16,8 @@ PLAN = make_studies(SEEDS)
 @pytest.fixture(autouse=True)
 def journal(tmp_path, monkeypatch):
     """A journal of the test's own, and no server."""
-    monkeypatch.setattr(studies, "JOURNAL", tmp_path / "test.journal")
-    monkeypatch.delenv(studies.SERVER, raising=False)
+    monkeypatch.setattr(storage, "JOURNAL", tmp_path / "test.journal")
+    monkeypatch.delenv(storage.SERVER, raising=False)
 
 
 @pytest.mark.parametrize("name", ["rows", "leak_free", "notebooks", "grid", "ablation"])

@@ -20,7 +20,7 @@ from course.explorers.tree import TreeExplorer, draw_tree, levels_of
 from course.explorers.windows import WindowsExplorer, share_cut_off
 from course.fusions import characters_of, fusions, kind_of
 from course.runs import RunConfig, load_splits
-from helpers import History, build_flat, build_tree, count_parameters
+from helpers import History, Vocab, build_flat, build_tree, count_parameters
 
 GRID = "data/results/grid.jsonl"
 PATIENCE = 30  # seconds that a thread may take before a test gives up
@@ -516,3 +516,229 @@ def test_each_kind_of_fusion_has_a_look_of_its_own():
     looks = fusions_module.KIND_LOOKS
     assert kinds == set(looks)
     assert len({look["marker"] for look in looks.values()}) == len(kinds)
+
+
+# ---- What a person can type, press and move ------------------------------------------
+WRONG_NAMES = [
+    ("a.b", "holds the end mark"),
+    ("mar1e", "holds the unknown"),
+    ("ma rie", "holds the unknown"),
+    ("m😀", "holds the unknown"),
+    ("zoé", "holds the unknown"),
+    ("<i>", "holds the unknown"),
+    ("a" * 21, "has 21 characters: type at most 20 characters"),
+    ("a" * 10_000, "has 10,000 characters: type at most 20 characters"),
+    ("é" * 10_000, "has 10,000 characters: type at most 20 characters"),
+]
+
+
+@pytest.fixture(params=[WindowsExplorer, TreeExplorer, ReuseExplorer])
+def with_name(request, vocab):
+    """An explorer with a box for a name."""
+    if request.param is WindowsExplorer:
+        return WindowsExplorer(vocab, ["emma", "al"])
+    return request.param(vocab)
+
+
+@pytest.mark.parametrize("name, words", WRONG_NAMES, ids=lambda text: text[:9])
+def test_a_name_that_cannot_be_gets_one_short_message(with_name, name, words):
+    before = with_name.counts.value
+    default = with_name.name.value
+    with_name.name.value = name
+    assert words in with_name.counts.value
+    assert with_name.counts.value.count("<p>") == 1
+    assert len(with_name.counts.value) < 300
+    assert "<i>" not in with_name.counts.value
+    with_name.name.value = default
+    assert with_name.counts.value == before
+
+
+@pytest.mark.parametrize("name", ["Emma", " emma", "EMMA \t"])
+def test_spaces_around_a_name_and_capitals_change_nothing(with_name, name):
+    with_name.name.value = "emma"
+    text, picture = with_name.counts.value, with_name.image.value
+    with_name.name.value = name
+    assert with_name.counts.value == text
+    assert with_name.image.value == picture
+
+
+def test_a_composed_and_a_decomposed_accent_are_one_character():
+    explorer = ReuseExplorer(Vocab(["zoé"]), name="zoe\u0301")
+    assert explorer.character.max == 4
+    explorer.name.value = "ZOE\u0301"
+    assert explorer.counts.value == explorer.describe("zoé", 8, 3)
+
+
+def test_a_tree_of_a_wrong_name_is_not_shown(tree):
+    tree.name.value = "di0n"
+    assert tree.image.layout.display == "none"
+    tree.block_size.value = 4
+    assert tree.image.layout.display == "none"
+    tree.name.value = "dion"
+    assert tree.image.layout.display is None
+
+
+@pytest.mark.parametrize("character", [0, -1, 9, 2.0, "2", True, None])
+def test_reuse_of_a_character_that_is_not_there_is_refused(reuse, character):
+    for method in (reuse.reuse, reuse.describe, reuse.picture):
+        with pytest.raises(ValueError, match="character is .*1 or more and 8 at most"):
+            method("diondre", 8, character)
+
+
+@pytest.mark.parametrize("block_size", [0, 6, 8.0, "8", True, None])
+def test_a_block_size_that_is_none_is_refused(reuse, windows, tree, block_size):
+    with pytest.raises(ValueError, match="block_size is .*2, 4, 8"):
+        reuse.picture("eve", block_size, 1)
+    assert "block_size is" in tree.describe(block_size, 68)
+    if block_size != 6:
+        assert "block_size is" in windows.describe(block_size, 200, "eve")
+
+
+def test_a_cell_that_is_not_in_the_grid_is_refused(grid):
+    for cell in (("tree", 8, 63), ("flat", 6, 64), ("wave", 8, 64), (None, 8.5, "x")):
+        for method in (grid.runs_of, grid.describe, grid.picture):
+            with pytest.raises(ValueError, match="is not in the grid"):
+                method(*cell)
+
+
+@pytest.mark.parametrize("column", ["config", "seed", "val", "curve"])
+def test_records_of_something_else_are_refused(records, column):
+    with pytest.raises(ValueError, match=f"lack .*{column}.*load_results"):
+        GridExplorer(records.drop(columns=column))
+    with pytest.raises(ValueError, match="lack rows"):
+        GridExplorer(records.iloc[:0])
+    with pytest.raises(TypeError, match="load_results"):
+        GridExplorer([{"val": 2.0}])
+
+
+WRONG_ARGUMENTS = [
+    lambda vocab: WindowsExplorer("abc", ["emma"]),
+    lambda vocab: WindowsExplorer(vocab, "emma"),
+    lambda vocab: WindowsExplorer(vocab, []),
+    lambda vocab: WindowsExplorer(vocab, [3]),
+    lambda vocab: WindowsExplorer(vocab, ["emma"], seed="42"),
+    lambda vocab: WindowsExplorer(vocab, ["emma"], seed=1.5),
+    lambda vocab: TreeExplorer(["emma"]),
+    lambda vocab: ReuseExplorer({}),
+    lambda vocab: ReuseExplorer(vocab, name="em3ma"),
+    lambda vocab: ReuseExplorer(vocab, name=7),
+    lambda vocab: TrainPanel("model", lambda: None, 100),
+    lambda vocab: TrainPanel(lambda: None, None, 100),
+    lambda vocab: TrainPanel(lambda: None, lambda: None, 0),
+    lambda vocab: TrainPanel(lambda: None, lambda: None, 2.5),
+    lambda vocab: TrainPanel(lambda: None, lambda: None, 100, every=0),
+    lambda vocab: Backdrop("figure"),
+]
+
+
+@pytest.mark.parametrize("call", range(len(WRONG_ARGUMENTS)))
+def test_an_argument_that_cannot_be_is_refused(vocab, call):
+    with pytest.raises((ValueError, TypeError), match=": (give|use|choose|a name is)"):
+        WRONG_ARGUMENTS[call](vocab)
+
+
+def test_a_choice_that_cannot_be_trained_leaves_the_buttons(work):
+    wishes = [0, 8]
+
+    def chosen():
+        return RunConfig(hidden=wishes.pop(0))
+
+    panel = TrainPanel(chosen, work, 100)
+    panel.train_button.click()
+    assert "hidden" in panel.status.value
+    assert is_idle(panel) and not work.chosen
+    work.gate.release(100)
+    panel.train_button.click()
+    panel.wait()
+    assert panel.status.value == "100 steps"
+
+
+def test_a_cell_run_again_ends_the_training_that_its_first_panel_began(panel, work):
+    panel.train_button.click()
+    work.steps(2)
+    other = Work()
+    again = TrainPanel(lambda: "again", other, 100)
+    again.train_button.click()
+    work.gate.release()
+    panel.wait()
+    assert panel.stopped and len(work.chosen) == 1
+    other.gate.release(100)
+    again.wait()
+    assert again.status.value == "100 steps" and not again.stopped
+    work.gate.release(100)
+    panel.train_button.click()  # it has ended, so it stops nothing
+    panel.wait()
+    assert not again.stopped
+
+
+def test_no_two_pictures_are_drawn_at_a_time(windows, monkeypatch):
+    """A slider that moves while a training ends: matplotlib is not made for threads."""
+
+    def fake_run(config, seed, *, on_step):
+        on_step(History([2.5]))
+        return {"val": 2.5, "samples": ["ava"]}
+
+    monkeypatch.setattr("course.explorers.windows.run", fake_run)
+    inside = threading.Lock()
+    clashes = []
+
+    def alone(draw):
+        def drawn(*args):
+            if not inside.acquire(blocking=False):
+                clashes.append(draw)
+                return b""
+            threading.Event().wait(0.05)
+            try:
+                return draw(*args)
+            finally:
+                inside.release()
+
+        return drawn
+
+    for name in ("picture", "picture_of_runs"):
+        monkeypatch.setattr(windows, name, alone(getattr(windows, name)))
+    for block_size in (3, 8, 3):
+        windows.training.train_button.click()
+        windows.block_size.value = block_size
+        windows.training.wait()
+    assert not clashes
+    assert len(windows.runs) == 3
+
+
+class Growing(list):
+    """Losses to which a training adds one whenever they are looked at."""
+
+    def __len__(self):
+        if super().__len__() < 200:
+            self.append(2.0)
+        return super().__len__()
+
+
+def test_a_slider_may_move_while_losses_come_in(grid):
+    grid.fresh["tree", 8, 64] = Growing([2.5] * 60)
+    before = grid.image.value
+    grid.hidden.value = 32
+    grid.hidden.value = 64
+    assert grid.image.value != before
+
+
+def widgets_of(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from widgets_of(child)
+
+
+@pytest.mark.parametrize("explorer", ["windows", "tree", "grid", "reuse"])
+def test_a_page_loaded_anew_or_a_second_tab_shows_what_stands_now(explorer, request):
+    """JupyterLab asks the kernel for the state of each widget, and shows that."""
+    explorer = request.getfixturevalue(explorer)
+    explorer.block_size.value = 4
+    states = [widget.get_state() for widget in widgets_of(explorer.panel)]
+    values = [state.get("value") for state in states]
+    for widget in (explorer.counts, explorer.image, explorer.block_size):
+        assert widget in widgets_of(explorer.panel)
+    assert explorer.counts.value in values
+    assert explorer.image.value in values
+    assert len(values) > 5
+    slider = explorer.block_size.get_state()
+    assert slider.get("index", slider.get("value")) in (1, 4)  # of 2, 4, 8, 16

@@ -80,7 +80,7 @@ def test_rows_distinct_names_and_checksum_are_printed(archive, tmp_path, capsys)
 
 
 def test_a_file_that_was_there_is_replaced_and_nothing_else_is_left(archive, tmp_path):
-    (tmp_path / "names.txt").write_text("old\n" * 1000)
+    (tmp_path / "names.txt").write_text("old\n" * 1000, encoding="utf-8")
     make(archive, tmp_path / "names.txt")
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "names.txt",
@@ -197,3 +197,12 @@ def test_committed_names_are_what_the_script_would_write(tmp_path):
         make(text_file(tmp_path, rows), tmp_path / "names.txt")
         == (DATA / "names.txt").read_bytes()
     )
+
+
+def test_only_a_newline_ends_a_row(tmp_path):
+    message = refusal(text_file(tmp_path, "Emma,F,18818\u2028Ava,F,15028\n"))
+    assert "line 1 is 'Emma,F,18818\\u2028Ava,F,15028'" in message
+
+
+def test_year_0_is_not_the_default_year(archive):
+    assert "no yob0.txt; years there: 1880, 2018" in refusal(archive, "--year", "0")

@@ -115,14 +115,21 @@ def definitions(tree):
     return [node for node in tree.body if isinstance(node, DEFINITIONS)]
 
 
+def is_check(decorator):
+    """Whether it is @checked(...) of course.checks or @explained(...) of fitting."""
+    name = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return isinstance(name, ast.Name) and name.id in ("checked", "explained")
+
+
 class Bare(ast.NodeTransformer):
     """Takes out what does not change what code computes: docstrings and type hints.
 
-    (Comments are in no syntax tree.)
+    And the decorators that refuse wrong arguments. (Comments are in no syntax tree.)
     """
 
     def without_docstring(self, node):
         self.generic_visit(node)
+        node.decorator_list = [d for d in node.decorator_list if not is_check(d)]
         if ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
         return node
@@ -221,6 +228,8 @@ CALL = "check_tanh_same_as_helpers()"
     "source, found",
     [
         (SAME, set()),
+        (SAME.replace("    def", "    @explained('x')\n    def"), set()),
+        (SAME.replace("    def", "    @torch.no_grad()\n    def"), {"Tanh"}),
         (OTHER, {"Tanh"}),
         (OTHER + SAME, {"Tanh"}),
         (OTHER + CHECK, {"Tanh"}),  # never called

@@ -93,7 +93,7 @@ def test_a_changed_question_is_named():
 
 
 def test_another_notebook_or_no_dict_is_refused():
-    with pytest.raises(ValueError, match="notebook '10': choose one of"):
+    with pytest.raises(ValueError, match="notebook is '10': choose one of '01'"):
         check_quiz("10", {})
     with pytest.raises(ValueError, match="answers is a list: give a dict"):
         check_quiz("02", [1, 2])

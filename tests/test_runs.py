@@ -1,6 +1,7 @@
 """course.runs: a record tells all; a seed, a split or an option changes its part."""
 
 import json
+import math
 import random
 import zlib
 from dataclasses import asdict, replace
@@ -19,7 +20,7 @@ from course.runs import (
     make_record,
     run,
 )
-from helpers import History, build_dataset, evaluate, load_names
+from helpers import History, TrainConfig, build_dataset, evaluate, load_names
 
 TINY = RunConfig(steps=3, hidden=8, embedding_dim=2, block_size=4)
 
@@ -30,11 +31,11 @@ def few_names():
     names = [name for name in load_names() if zlib.crc32(name.encode()) % 10 == 0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs, "load_names", lambda: names)
-        load_splits.cache_clear()
-        load_data.cache_clear()
+        load_splits.__wrapped__.cache_clear()
+        load_data.__wrapped__.cache_clear()
         yield names
-    load_splits.cache_clear()
-    load_data.cache_clear()
+    load_splits.__wrapped__.cache_clear()
+    load_data.__wrapped__.cache_clear()
 
 
 def without_seconds(record):
@@ -193,17 +194,76 @@ def test_a_run_can_be_watched_and_stopped(tiny_record):
 @pytest.mark.parametrize(
     "wrong, message",
     [
-        ({"architecture": "bush"}, "architecture 'bush': choose 'flat', 'tree'"),
-        ({"hidden": 0}, "embedding_dim and hidden must be 1 or more"),
-        ({"embedding_dim": 0}, "embedding_dim and hidden must be 1 or more"),
+        ({"architecture": "bush"}, "architecture is 'bush': choose one of 'flat', 't"),
+        ({"architecture": None}, "architecture is None: choose one of 'flat', 'tree'"),
+        ({"architecture": ["flat"]}, r"architecture is \['flat'\]: choose one of"),
+        ({"hidden": 0}, "hidden is 0: give a whole number, 1 or more"),
+        ({"hidden": -1}, "hidden is -1: give a whole number, 1 or more"),
+        ({"hidden": 2.5}, "hidden is 2.5: give a whole number, 1 or more"),
+        ({"hidden": 8.0}, "hidden is 8.0: give a whole number, .*; write 8"),
+        ({"hidden": "68"}, "hidden is '68': give a whole number, .*without quotes"),
+        ({"hidden": True}, "hidden is True: give a whole number"),
+        ({"hidden": math.nan}, "hidden is nan: give a whole number"),
+        ({"hidden": math.inf}, "hidden is inf: give a whole number"),
+        ({"hidden": 10**9}, "hidden is 1000000000: give a whole number, .* at most"),
+        ({"embedding_dim": 0}, "embedding_dim is 0: give a whole number, 1 or more"),
+        ({"embedding_dim": None}, "embedding_dim is None: give a whole number"),
+        ({"block_size": 8.0}, "block_size is 8.0: a tree takes 2, 4, 8, 16"),
+        (
+            {"block_size": True, "architecture": "flat"},
+            "block_size is True: choose one",
+        ),
+        ({"leak_free": 1}, "leak_free is 1: give True or False"),
+        ({"leak_free": "no"}, "leak_free is 'no': give True or False"),
         ({"block_size": 6}, "block_size is 6: a tree takes 2, 4, 8, 16"),
         ({"block_size": 0, "architecture": "flat"}, "block_size is 0: choose one of"),
-        ({"steps": 0}, "steps must be 1 or more"),
+        ({"steps": 0}, "steps is 0: give a whole number, 1 or more"),
+        ({"lr": math.nan}, "lr is nan: give a number above 0"),
     ],
 )
 def test_a_config_that_cannot_be_built_is_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         RunConfig(**wrong)
+
+
+def test_numpys_numbers_are_plain_ones_in_a_config():
+    sizes = {"hidden": np.int64(8), "embedding_dim": np.int32(2), "steps": np.uint8(3)}
+    config = RunConfig(block_size=np.int64(4), leak_free=np.bool_(False), **sizes)
+    assert config == TINY and hash(config) == hash(TINY)
+    assert json.dumps(asdict(config)) == json.dumps(asdict(TINY))
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"config": None}, "config is None: give a config"),
+        ({"config": "tree"}, "config is 'tree': give a config"),
+        ({"config": RunConfig}, "config is the class RunConfig: give a config"),
+        ({"config": TrainConfig()}, "config is .*such as RunConfig"),
+        ({"seed": -1}, "seed is -1: give a whole number, 0 or more"),
+        ({"seed": 1.5}, "seed is 1.5: give a whole number"),
+        ({"seed": True}, "seed is True: give a whole number"),
+        ({"seed": "3"}, "seed is '3': give a whole number"),
+        ({"seed": math.nan}, "seed is nan: give a whole number"),
+        ({"seed": None}, "seed is None: give a whole number"),
+        ({"seed": 2**64}, "seed is 18446744073709551616: give a whole number"),
+        ({"test": "yes"}, "test is 'yes': give True or False"),
+        ({"on_step": 3}, "on_step is 3: give a function"),
+    ],
+    ids=str,
+)
+def test_a_run_of_what_cannot_be_is_refused(monkeypatch, wrong, message):
+    monkeypatch.setattr(runs, "train", None)  # nothing is trained
+    with pytest.raises((ValueError, TypeError), match=message):
+        run(**({"config": TINY, "seed": 0} | wrong))
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, 8.0, "8", True, None, math.nan, [8]])
+def test_data_of_no_block_size_are_refused(size):
+    with pytest.raises(ValueError, match="block_size is .*: choose one of 1, 2, 3"):
+        load_data(size)
+    with pytest.raises(ValueError, match="leak_free is .*: give True or False"):
+        load_splits("yes")
 
 
 # ---- What a run leaves as it was -----------------------------------------------------

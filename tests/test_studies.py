@@ -25,9 +25,10 @@ import psutil
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from course import studies
+from course import cells, storage, studies
+from course.cells import make_cells
 from course.runs import LECTURE_MODELS, RunConfig
-from course.studies import is_dead, make_cells, one_torch_thread, open_study, run_study
+from course.studies import is_dead, one_torch_thread, open_study, run_study
 from helpers import Vocab, build_dataset
 
 # pytest undoes the filter of studies.py
@@ -42,9 +43,9 @@ TINY = RunConfig(steps=3, hidden=8, embedding_dim=2, block_size=2)
 @pytest.fixture(autouse=True)
 def journal(tmp_path, monkeypatch):
     """A journal of the test's own, which is also the default one; no server."""
-    monkeypatch.setattr(studies, "JOURNAL", tmp_path / "test.journal")
-    monkeypatch.delenv(studies.SERVER, raising=False)
-    return studies.JOURNAL
+    monkeypatch.setattr(storage, "JOURNAL", tmp_path / "test.journal")
+    monkeypatch.delenv(storage.SERVER, raising=False)
+    return storage.JOURNAL
 
 
 def run_here(calls=None, variants=THREE, seeds=range(4), *, name="naps", path=None,
@@ -56,9 +57,8 @@ def run_here(calls=None, variants=THREE, seeds=range(4), *, name="naps", path=No
             calls.append((config.hidden, seed))
         return {"val": config.hidden + seed / 10 if val is None else val}
 
-    return run_study(
-        name, variants, seeds, note, workers=1, path=path, progress=progress
-    )
+    options = {"workers": 1, "path": path, "progress": progress}
+    return run_study(name, variants, seeds, note, version="1", **options)
 
 
 class Once(list):
@@ -78,7 +78,7 @@ def finished(name="naps", path=None):
 def in_another_process(code):
     """What the code prints in a Python of its own."""
     command = [sys.executable, "-c", code]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
     assert run.returncode == 0, run.stderr
     return run.stdout
 
@@ -93,7 +93,7 @@ def test_studies_load_nothing_that_a_worker_does_not_need():
 SCRIPT = """
 import os, sys, time
 from dataclasses import dataclass
-from course import studies
+from course import storage, studies
 
 LOG, HOLD, JOURNAL = sys.argv[1:]
 
@@ -102,16 +102,16 @@ class Nap:
     hidden: int
 
 def note(*words):
-    with open(LOG, "a") as log:
+    with open(LOG, "a", encoding="utf-8") as log:
         log.write(" ".join(map(str, words)) + "\\n")
 
 def nap(config, seed):
     note(config.hidden, seed, os.getpid(), "start")
-    with open(LOG) as log:
+    with open(LOG, encoding="utf-8") as log:
         is_first = f" {os.getpid()} end" not in log.read()
     while os.path.exists(HOLD) and not is_first:
         time.sleep(0.05)
-    time.sleep(0.3)
+    time.sleep(float(os.environ.get("NAP", 0.3)))
     note(config.hidden, seed, os.getpid(), "end")
     return {"val": config.hidden + seed / 10}
 
@@ -120,6 +120,9 @@ if __name__ == "__main__":
     sys.stdin.readline()
     variants = {f"hidden {hidden}": Nap(hidden) for hidden in (1, 2, 3)}
     options = {"path": JOURNAL or None, "progress": False}
+    if "HEARTBEAT" in os.environ:
+        storage.SECONDS_BETWEEN_HEARTBEATS = int(os.environ["HEARTBEAT"])
+        options["workers"] = 1  # this process: in another one nothing was changed
     results = studies.run_study("naps", variants, range(4), nap, **options)
     print(results.to_json(orient="records"))
 """
@@ -138,7 +141,9 @@ class Script:
         self.log.touch()
         self.workers = []
         files = [str(self.log), str(folder / "hold"), str(journal)]
-        self.errors = tempfile.TemporaryFile("w+")  # orphans would keep a pipe open
+        self.errors = tempfile.TemporaryFile(
+            "w+", encoding="utf-8"
+        )  # orphans would keep a pipe open
         paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         self.process = subprocess.Popen(
             [sys.executable, str(folder / "naps.py"), *files],
@@ -146,7 +151,7 @@ class Script:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
-            text=True,
+            encoding="utf-8",
         )
 
     def start(self):
@@ -170,7 +175,7 @@ class Script:
     def events(self):
         """[(hidden and seed, pid, start or end), ...] of all scripts with this log."""
         events = []
-        for line in self.log.read_text().splitlines():
+        for line in self.log.read_text(encoding="utf-8").splitlines():
             hidden, seed, pid, what = line.split()
             events.append(((hidden, seed), int(pid), what))
         return events
@@ -345,7 +350,7 @@ def database(server, psycopg):
 def test_two_processes_share_a_postgresql_server_though_one_is_killed(
     begin, database, hold, monkeypatch
 ):
-    monkeypatch.setenv(studies.SERVER, database)
+    monkeypatch.setenv(storage.SERVER, database)
     killed, other = begin(n=2)
     killed.kill("workers")
     assert "a worker of naps died" in killed.last_words()
@@ -355,12 +360,36 @@ def test_two_processes_share_a_postgresql_server_though_one_is_killed(
         check_all_ran_once(script)
 
 
-@pytest.mark.parametrize("storage", ["journal", "PostgreSQL"])
-def test_a_dead_run_that_two_processes_find_at_once_is_run_once(
-    request, monkeypatch, dead, storage
+def test_a_worker_that_slept_longer_than_its_heartbeat_may_ends_well(
+    begin, database, hold, monkeypatch
 ):
-    if storage == "PostgreSQL":
-        monkeypatch.setenv(studies.SERVER, request.getfixturevalue("database"))
+    monkeypatch.setenv(storage.SERVER, database)
+    monkeypatch.setenv("HEARTBEAT", "1")  # second; two later it counts as dead
+    monkeypatch.setenv("NAP", "0.05")
+    sleeper, other = begin(n=2)
+    pid = sleeper.process.pid
+    deadline = time.monotonic() + PATIENCE
+    second = ["start", "end", "start"]
+    while [what for _, who, what in sleeper.events() if who == pid] != second:
+        assert time.monotonic() < deadline, "it did not come to its second run"
+        time.sleep(0.05)
+    psutil.Process(pid).suspend()  # in the middle of its second run
+    hold.unlink()
+    results = other.rows()  # which runs that cell, too
+    psutil.Process(pid).resume()
+    assert sleeper.rows() == results and len(results) == 12
+    assert list(finished().values()) == [1] * 12
+    states = Counter(trial.state.name for trial in open_study("naps").get_trials())
+    assert states["COMPLETE"] == 12 and states["FAIL"] == 1
+    assert states["RUNNING"] == states["WAITING"] == 0
+
+
+@pytest.mark.parametrize("kind", ["journal", "PostgreSQL"])
+def test_a_dead_run_that_two_processes_find_at_once_is_run_once(
+    request, monkeypatch, dead, kind
+):
+    if kind == "PostgreSQL":
+        monkeypatch.setenv(storage.SERVER, request.getfixturevalue("database"))
     run_here(name="another study", seeds=[0])
     rival = open_study("naps")
     trial = running(dead)
@@ -412,7 +441,7 @@ def test_a_changed_config_is_run_though_its_name_is_the_same(change):
 def test_another_list_of_names_is_run(tmp_path, monkeypatch):
     run_here(seeds=[0])
     (tmp_path / "names.txt").write_text("ava\n", encoding="utf-8")
-    monkeypatch.setattr(studies, "NAMES", tmp_path / "names.txt")
+    monkeypatch.setattr(cells, "NAMES", tmp_path / "names.txt")
     run_here(calls := [], seeds=[0])
     assert len(calls) == 3
 
@@ -510,7 +539,7 @@ def test_an_error_of_a_run_is_raised_and_what_was_finished_is_kept(
         if seed == 3 and not mended:
             raise ArithmeticError("seed 3 cannot be run")
         time.sleep(0.2)
-        with log.open("a") as file:
+        with log.open("a", encoding="utf-8") as file:
             file.write(f"{seed}\n")
         if not mended:
             return {"val": 1.0}
@@ -518,7 +547,7 @@ def test_an_error_of_a_run_is_raised_and_what_was_finished_is_kept(
 
         return {"val": 1.0, "threads": torch.get_num_threads()}
 
-    options = {"workers": workers, "path": journal, "progress": False}
+    options = {"workers": workers, "path": journal, "progress": False, "version": "1"}
     what = ("naps", {"plain": Plain(1)}, range(4), trial_run)
     study = partial(run_study, *what, **options)
     with pytest.raises(ArithmeticError, match="seed 3 cannot be run"):
@@ -527,7 +556,7 @@ def test_an_error_of_a_run_is_raised_and_what_was_finished_is_kept(
     assert kept >= 2
     (tmp_path / "mended").touch()
     results = study()
-    runs = Counter(log.read_text().split())
+    runs = Counter(log.read_text(encoding="utf-8").split())
     assert len(results) == 4 and list(finished().values()) == [1] * 4
     assert runs["0"] == runs["1"] == 1  # these had ended before the error
     assert set(results["threads"].dropna()) == {1}
@@ -546,7 +575,7 @@ def test_a_study_leaves_threads_and_environment_as_they_were(error):
     threads = []
     usual = torch.get_num_threads()
     environment = dict(os.environ)
-    options = {"workers": 1, "progress": False}
+    options = {"workers": 1, "progress": False, "version": "1"}
     torch.set_num_threads(2)
     try:
         if error:
@@ -586,7 +615,7 @@ def test_an_interrupted_training_is_no_result(monkeypatch, journal):
     vocab = Vocab(["ava", "bo"])
     data = {"train": build_dataset(["ava", "bo"], vocab, TINY.block_size)}
     monkeypatch.setattr(runs, "load_data", lambda *split: (vocab, data))
-    options = {"workers": 1, "path": journal, "progress": False}
+    options = {"workers": 1, "path": journal, "progress": False, "version": "1"}
     with pytest.raises(KeyboardInterrupt):
         run_study("naps", {"tiny": TINY}, [0], run_interrupted, **options)
     assert not finished()
@@ -632,11 +661,20 @@ def running(worker=None, seconds=0):
 
 
 def test_a_trial_is_dead_when_its_process_is_gone(dead):
-    machine, pid, start = studies.signature()
+    machine = platform.node()
+    pid = os.getppid()
+    start = psutil.Process(pid).create_time()
     assert not is_dead(running([machine, pid, start], 1000))
     assert is_dead(running(dead))
     assert is_dead(running([machine, pid, start - 60]))  # a later process' number
     assert not is_dead(running(["another machine", *dead[1:]], 1000))
+
+
+def test_a_trial_of_this_process_is_dead_unless_it_is_run_now(monkeypatch):
+    trial = running(studies.signature())
+    assert is_dead(trial, "naps")  # what an interrupt has left
+    monkeypatch.setattr(studies, "BUSY", {("naps", trial.number)})
+    assert not is_dead(trial, "naps") and is_dead(trial, "another study")
 
 
 def test_an_unsigned_trial_is_dead_after_ten_seconds():
@@ -649,10 +687,10 @@ def test_an_unsigned_trial_is_dead_after_ten_seconds():
     [
         (["tree", "bush"], [0], r"unknown variants \['bush'\]: choose from \['flat3',"),
         (["tree", "bush"], [0], r"'tree_large'\], or give \{name: config\}"),
-        ([], [0], "0 variants, .*: give one or more of each"),
-        ({}, [0], "0 variants, .*: give one or more of each"),
-        (THREE, [], r"3 variants, seeds=\[\]: give one or more of each, seeds from 0"),
-        (THREE, [0, -1], "seeds from 0 up"),
+        ([], [0], "0 variants: give {name: config}, or a list of names"),
+        ({}, [0], "0 variants: give {name: config}, or a list of names"),
+        (THREE, [], r"seeds is empty: give one or more whole numbers from 0 up"),
+        (THREE, [0, -1], "a seed is -1: give a whole number, 0 or more"),
     ],
 )
 def test_a_study_of_nothing_or_of_the_unknown_is_refused(
@@ -685,7 +723,7 @@ def test_a_server_that_does_not_answer_is_named_within_seconds(
     start = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, then is silent
         port = str(silent.getsockname()[1])
-        monkeypatch.setenv(studies.SERVER, url.replace("silent", port))
+        monkeypatch.setenv(storage.SERVER, url.replace("silent", port))
         with pytest.raises(ValueError, match=message) as error:
             run_here()
     assert time.monotonic() - start < 15 and "secret" not in str(error.value)
@@ -694,7 +732,7 @@ def test_a_server_that_does_not_answer_is_named_within_seconds(
 
 def test_a_missing_driver_is_named_with_its_cure(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)  # as if it were not installed
-    monkeypatch.setenv(studies.SERVER, "postgresql://user:secret@127.0.0.1:1/none")
+    monkeypatch.setenv(storage.SERVER, "postgresql://user:secret@127.0.0.1:1/none")
     message = r"driver is missing .*psycopg.*: install .* pip install -e \.\[server\]"
     with pytest.raises(ValueError, match=message) as error:
         run_here()
@@ -726,8 +764,8 @@ def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path, conten
 
 @pytest.mark.parametrize("place", ["file/new.journal", "missing/new.journal", "."])
 def test_a_place_that_cannot_be_written_is_refused(tmp_path, place):
-    (tmp_path / "file").write_text("mine")
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
     message = r"no journal can be kept at .*: give a path you may write to"
     with pytest.raises(ValueError, match=message):
         run_here(path=tmp_path / place)
-    assert (tmp_path / "file").read_text() == "mine"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"

@@ -5,6 +5,7 @@ import ast
 import json
 import random
 from dataclasses import asdict, fields, replace
+from inspect import unwrap
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -585,17 +586,18 @@ def test_sampling_keeps_the_mode():
 
 
 WRONG_WISHES = [
-    {"n": 0},
-    {"temperature": 0.0},
-    {"temperature": -1.0},
-    {"prompt": "a.b"},
+    ({"n": 0}, "n is 0: give a whole number, 1 or more"),
+    ({"temperature": 0.0}, "temperature is 0.0: give a number"),
+    ({"temperature": -1.0}, "temperature is -1.0: give a number"),
+    ({"temperature": float("nan")}, "temperature is nan: give a number"),
+    ({"prompt": "a.b"}, "'a.b' holds the end mark"),
 ]
 
 
-@pytest.mark.parametrize("wrong", WRONG_WISHES, ids=str)
-def test_wrong_wishes_for_samples_are_refused(wrong):
+@pytest.mark.parametrize("wrong, message", WRONG_WISHES, ids=str)
+def test_wrong_wishes_for_samples_are_refused(wrong, message):
     case = make()
-    with pytest.raises(ValueError, match="temperature above 0, no '.' in the prompt"):
+    with pytest.raises(ValueError, match=message):
         sample_with_queues(case.model, case.vocab, **wrong)
 
 
@@ -606,17 +608,19 @@ def test_an_unknown_character_in_a_prompt_is_refused():
 
 
 # ---- Configs -----------------------------------------------------------------------
+NAN = float("nan")
+COUNTS = ("channels", "skip_channels", "levels", "stacks")
+NO_COUNTS = [0, -1, 2.5, 8.0, "3", True, None, NAN, float("inf"), [4], 10**9]
+SWITCHES = ("residual", "skip", "leak_free")
 WRONG_CONFIGS = [
-    ({"channels": 0}, "must be 1 or more"),
-    ({"skip_channels": -1}, "must be 1 or more"),
-    ({"levels": 0}, "must be 1 or more"),
-    ({"stacks": 0}, "must be 1 or more"),
-    ({"gate": "relu"}, "'relu': choose one of"),
-    ({"dropout": 1.0}, "0 or more, below 1"),
-    ({"dropout": -0.1}, "0 or more, below 1"),
-    ({"steps": 0}, "steps must be 1 or more"),
-    ({"batch_size": 1}, "batch_size 2 or more"),
-    ({"lr": 0.0}, "lr above 0"),
+    *[({name: value}, f"{name} is .*whole") for name in COUNTS for value in NO_COUNTS],
+    *[({name: value}, f"{name} is .*True") for name in SWITCHES for value in (1, "no")],
+    *[({"gate": value}, "gate is .*choose one of") for value in ("relu", "", None, 1)],
+    *[({"dropout": value}, "dropout is .*below 1") for value in (1.0, -0.1, NAN, "0")],
+    ({"levels": 13}, "levels is 13: give a whole number, 1 or more and 12 at most"),
+    ({"steps": 0}, "steps is 0: give a whole number, 1 or more"),
+    ({"batch_size": 1}, "batch_size is 1: give a whole number, 2 or more"),
+    ({"lr": 0.0}, "lr is 0.0: give a number above 0"),
 ]
 
 
@@ -624,6 +628,122 @@ WRONG_CONFIGS = [
 def test_a_wrong_config_is_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         WaveNetConfig(**wrong)
+
+
+def test_numpys_numbers_are_numbers():
+    numbers = {"levels": np.uint8(3), "dropout": np.float32(0.5)}
+    config = WaveNetConfig(channels=np.int64(6), **numbers)
+    assert config == WaveNetConfig(channels=6, levels=3, dropout=0.5)
+    assert json.loads(json.dumps(asdict(config))) == asdict(config)
+
+
+WRONG_LAYERS = [
+    (lambda: Gate("relu"), "kind is 'relu': choose one of 'tanh', 'glu', 'none'"),
+    (lambda: Gate(None), "kind is None: choose one of"),
+    (lambda: Dropout(1), "p is 1: give a number 0 or more and below 1"),
+    (lambda: Dropout(-0.5), "p is -0.5: give"),
+    (lambda: Dropout(NAN), "p is nan: give"),
+    (lambda: Dropout("0.1"), "p is '0.1': give a number .*without quotes"),
+    (lambda: Block(TINY, 0, has_next=True), "dilation is 0: give a whole number"),
+    (lambda: Block(TINY, 2.0, has_next=True), "dilation is 2.0: .*write 2"),
+    (lambda: Block(TINY, 1, has_next="no"), "has_next is 'no': give True or False"),
+    (lambda: Block({}, 1, has_next=True), "config is {}: give a WaveNetConfig"),
+    (lambda: WaveNet(TINY, 0), "vocab_size is 0: give a whole number"),
+    (lambda: WaveNet(TINY, VOCAB), "vocab_size is a Vocab: give a whole number"),
+    (lambda: WaveNet(WaveNetConfig, 9), "the class WaveNetConfig: give a WaveNetConf"),
+    (lambda: WaveNet(RunConfig(), 9), "config is a RunConfig: give a WaveNetConfig"),
+    (lambda: WaveNet(TINY, 9, generator=42), "generator is 42: give torch.Generator"),
+    (lambda: length_batches(torch.ones(3).long(), 0), "size is 0: give a whole number"),
+]
+
+
+@pytest.mark.parametrize("call, message", WRONG_LAYERS)
+def test_a_wrong_layer_is_refused(call, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()
+
+
+def other_vocab(case):
+    return Vocab(["".join(case.vocab.itos[1:]) + "ÿ"])
+
+
+WRONG_NAMES = [
+    (lambda case: {"names": "emma"}, "names is the text 'emma': give a list of names"),
+    (lambda case: {"names": []}, "names is empty: give one name or more"),
+    (lambda case: {"names": None}, "names is None: give a list of names"),
+    (lambda case: {"names": 3}, "names is 3: give a list of names"),
+    (lambda case: {"names": {"train": ["a"]}}, "give one of its parts, names"),
+    (lambda case: {"names": {"emma"}}, "names is a set, which has no order"),
+    (lambda case: {"names": ["a", 3]}, "names.1. is 3: a name is a text"),
+    (lambda case: {"names": ["a", None]}, "names.1. is None: a name is a text"),
+    (lambda case: {"names": ["a.b"]}, "'a.b' holds the end mark"),
+    (lambda case: {"names": ["a\n"]}, "strip its line end"),
+    (lambda case: {"names": ["A😀"]}, "'A😀' holds the unknown"),
+    (lambda case: {"names": [" "]}, "' ' holds the unknown"),
+    (lambda case: {"names": ["a" * 10_000]}, "10,000 characters .*at most 1,000"),
+    (lambda case: {"vocab": case.names}, "vocab is .*give a Vocab"),
+    (lambda case: {"vocab": other_vocab(case)}, "characters, the vocabulary has"),
+    (lambda case: {"model": None}, "model is None: give a model"),
+    (lambda case: {"model": WaveNet}, "model is the class WaveNet: give a model"),
+]
+
+
+@pytest.mark.parametrize("judge", [name_losses, evaluate_names, train_wavenet])
+@pytest.mark.parametrize("wrong, message", WRONG_NAMES)
+def test_names_that_a_model_cannot_read_are_refused_and_change_nothing(
+    judge, wrong, message
+):
+    case = make()
+    before = [p.tolist() for p in case.model.parameters()]
+    given = {"model": case.model, "names": case.names, "vocab": case.vocab}
+    if judge is train_wavenet:
+        given["config"] = TINY
+    with pytest.raises((ValueError, TypeError), match=message):
+        judge(**given | wrong(case))
+    assert [p.tolist() for p in case.model.parameters()] == before
+    assert not case.model.training
+
+
+WRONG_TRAININGS = [
+    ({"config": {"steps": 3}}, "config is {'steps': 3}: give a WaveNetConfig"),
+    ({"config": RunConfig()}, "config is a RunConfig: give a WaveNetConfig"),
+    ({"seed": 1.5}, "seed is 1.5: give a whole number"),
+    ({"seed": True}, "seed is True: give a whole number"),
+    ({"seed": "0"}, "seed is '0': give a whole number"),
+    ({"seed": -1}, "seed is -1: give a whole number"),
+    ({"on_step": 3}, "on_step is 3: give a function"),
+    ({"progress": "no"}, "progress is 'no': give True or False"),
+]
+
+
+@pytest.mark.parametrize("wrong, message", WRONG_TRAININGS, ids=str)
+def test_a_wrong_training_is_refused(wrong, message):
+    case = make()
+    given = {"names": case.names, "vocab": case.vocab, "config": TINY}
+    with pytest.raises((ValueError, TypeError), match=message):
+        train_wavenet(case.model, **given | wrong)
+    if "progress" not in wrong:
+        with pytest.raises((ValueError, TypeError), match=message):
+            run_wavenet(**{"config": TINY, "seed": 0} | wrong)
+
+
+@pytest.mark.parametrize("batch_size", [0, 2.5, "8", True])
+def test_a_wrong_batch_size_for_evaluation_is_refused(batch_size):
+    case = make()
+    with pytest.raises(ValueError, match="batch_size is .*whole number"):
+        name_losses(case.model, case.names, case.vocab, batch_size=batch_size)
+
+
+def test_names_may_come_one_by_one():
+    case = make()
+    expected = evaluate_names(case.model, case.names, case.vocab)
+    found = evaluate_names(case.model, (name for name in case.names), case.vocab)
+    assert found == expected
+
+
+def test_an_empty_name_has_the_loss_of_its_end():
+    case = make()
+    assert name_losses(case.model, [""], case.vocab).shape == (1,)
 
 
 def test_a_config_survives_json():
@@ -637,8 +757,8 @@ def few_names(monkeypatch):
     rng = random.Random(0)
     names = ["".join(rng.choices("abc", k=rng.randint(1, 4))) for _ in range(200)]
     monkeypatch.setattr(runs, "load_names", lambda: names)
-    monkeypatch.setattr(runs, "load_splits", runs.load_splits.__wrapped__)  # no cache
-    monkeypatch.setattr(runs, "load_data", runs.load_data.__wrapped__)
+    monkeypatch.setattr(runs, "load_splits", unwrap(runs.load_splits))  # no cache
+    monkeypatch.setattr(runs, "load_data", unwrap(runs.load_data))
     monkeypatch.setattr(wavenet, "load_splits", runs.load_splits)
     return names
 

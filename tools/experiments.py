@@ -19,14 +19,20 @@ import torch
 from optuna.trial import TrialState
 from tqdm import tqdm
 
+from course.cells import make_cells, make_result
+from course.checks import check_integer
 from course.comparisons import RESULTS, load_results
+from course.identity import release
 from course.runs import LECTURE_MODELS, RunConfig, load_data, load_splits, run
-from course.studies import make_cells, open_study, run_study
+from course.studies import open_study, run_study
 from course.wavenet import WaveNet, WaveNetConfig, run_wavenet, train_wavenet
 from helpers import train
 
 SEEDS = {"rows": 16, "leak_free": 16, "final": 8, "grid": 2, "ablation": 6}
 COMPARISONS = ["rows", "leak_free"]  # to which seeds are added, if not told otherwise
+# Raise it when an edit changes what a run computes: then all are run again. With the
+# same version an edited function keeps its finished runs.
+VERSION = "1"
 NOTEBOOK_SEED = 42  # SEED of notebooks 02 to 04
 TRIALS = 24  # of the search
 TIMED_STEPS = 10  # of each model, for the estimate
@@ -57,11 +63,12 @@ LONG = replace(
 
 # ---- The studies -------------------------------------------------------------------
 class Study(NamedTuple):
-    """The arguments of run_study."""
+    """The arguments of run_study, and of make_cells."""
 
     variants: dict | Callable  # for final: a function of the results before it
     seeds: Iterable[int]
     run: Callable
+    version: str = VERSION
 
 
 def make_grid() -> dict[str, RunConfig]:
@@ -167,7 +174,7 @@ def find_todo(studies: dict[str, Study]) -> list:
             unknown = 2 * len(study.seeds) - len(done)  # two variants
         else:
             unknown = 0
-            finished = {trial.user_attrs["cell"] for trial in done}
+            finished = {trial.user_attrs.get("cell") for trial in done}
             for key, cell in make_cells(*study).items():
                 if key not in finished:
                     todo.append(cell.config)
@@ -188,19 +195,32 @@ def adopt(name: str, study: Study) -> None:
         record = records.get((cell.variant, cell.seed))
         if key in known or not record or record["config"] != asdict(cell.config):
             continue
-        attributes = {"cell": key, "record": record}
+        made_with = {"torch": release(record["versions"]["torch"])}
+        result = make_result(key, record, made_with=made_with)
+        attributes = {"cell": key, "result": result}
         finished = optuna.trial.create_trial(value=record["val"], user_attrs=attributes)
         journal.add_trial(finished)
+
+
+def count(text: str) -> int:
+    """A whole number from 1 up."""
+    try:
+        return check_integer("it", int(text), least=1)
+    except ValueError:
+        message = f"{text!r} is no whole number from 1 up"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def read_arguments() -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
     names = list(make_studies(SEEDS))
-    parser.add_argument("--seeds", type=int, help="of each variant in the comparisons")
+    parser.add_argument(
+        "--seeds", type=count, help="of each variant in the comparisons"
+    )
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME")
     parser.add_argument("--add", action="store_true", help="keep the stored runs")
-    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--workers", type=count, default=os.cpu_count())
     arguments = parser.parse_args()
     can_grow = SEEDS.keys() - {"final"}
     if not arguments.only:
@@ -238,6 +258,7 @@ def main() -> None:
             study.run,
             workers=arguments.workers,
             progress=sys.stdout.isatty(),
+            version=study.version,
         )
         path = RESULTS / f"{name}.jsonl"
         results[name].to_json(path, orient="records", lines=True)

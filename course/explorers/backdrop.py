@@ -8,6 +8,11 @@ from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from course.checks import check_kind
+from course.drawings import use_own_look
+
+use_own_look()  # texts have their places here, and a matplotlibrc could move them
+
 
 class Backdrop:
     """A figure that is drawn once and kept as pixels, for artists to be drawn on top.
@@ -17,6 +22,7 @@ class Backdrop:
     """
 
     def __init__(self, fig: Figure):
+        check_kind("fig", fig, kind=Figure, cure="give a figure")
         for ax in fig.axes:
             ax.autoscale(False)  # what comes later must not move the axes
         self.axes = fig.axes

@@ -5,8 +5,12 @@ from html import escape
 
 import ipywidgets as widgets
 
+from course.texts import END, check_text
+from helpers import Vocab
+
 # A tree of more levels than these four has nothing to add for names of 15 characters.
 OFFERED = [2, 4, 8, 16]
+LONGEST = 20  # characters of a typed name: the pictures have room for so many
 TREE_NOTE = (
     "Only powers of two can be chosen: "
     "a tree of pairs halves its context down to one position."
@@ -30,6 +34,20 @@ def text_output(value: str) -> widgets.HTML:
 def message(error: Exception) -> str:
     """An error as a text for the reader; nothing in it is taken for HTML."""
     return f"<p><b>{escape(str(error))}</b></p>"
+
+
+def typed_name(text: str, vocab: Vocab) -> str:
+    """A name as a person types it, in small letters and without spaces around it.
+
+    ValueError if it is too long, or has characters that are not in the vocabulary.
+    """
+    name = check_text("name", text).strip().lower()
+    if len(name) > LONGEST:
+        allowed = f"type at most {LONGEST} characters"
+        raise ValueError(f"the name has {len(name):,} characters: {allowed}")
+    check_text("name", name, without=END)
+    vocab.encode(name)  # raises an error that names unknown characters
+    return name
 
 
 def watch(controls: Iterable[widgets.Widget], update: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from course.checks import check_kind
 from course.explorers import controls
 from course.explorers.backdrop import Backdrop
 from course.explorers.panel import OnStep, TrainPanel
@@ -18,6 +19,7 @@ from course.runs import RunConfig, run
 STORED = "#0072B2"
 FRESH = "#D55E00"
 HIGHEST = 2.35  # losses from here on have the lightest colour
+NEEDED = {"config", "seed", "val", "parameters", "seconds", "samples", "curve"}
 Cell = tuple[str, int, int]  # architecture, block size, hidden width
 
 
@@ -28,6 +30,11 @@ class GridExplorer:
     """
 
     def __init__(self, records: pd.DataFrame):
+        cure = 'give those of course.comparisons.load_results("grid")'
+        check_kind("records", records, kind=pd.DataFrame, cure=cure)
+        missing = NEEDED - set(records.columns)
+        if missing or records.empty:
+            raise ValueError(f"the records lack {sorted(missing) or 'rows'}: {cure}")
         configs = pd.DataFrame(records["config"].tolist())
         columns = ["architecture", "block_size", "hidden"]
         stored = records.reset_index(drop=True).join(configs[columns])
@@ -77,8 +84,13 @@ class GridExplorer:
             self.image.value = self.picture(*cell)
 
     def runs_of(self, architecture: str, block_size: int, hidden: int) -> pd.DataFrame:
-        """The stored runs of one cell of the grid, by seed."""
-        return self.cells.get_group((architecture, block_size, hidden))
+        """The stored runs of one cell of the grid, by seed; or ValueError."""
+        cell = (architecture, block_size, hidden)
+        try:
+            return self.cells.get_group(cell)
+        except KeyError:
+            cells = "the cells are those of its picture"
+            raise ValueError(f"{cell} is not in the grid: {cells}") from None
 
     def describe(self, architecture: str, block_size: int, hidden: int) -> str:
         """Parameters, losses and samples of one cell, as HTML."""
@@ -97,7 +109,8 @@ class GridExplorer:
     def picture(self, architecture: str, block_size: int, hidden: int) -> bytes:
         """The grid with the chosen cell framed, and the cell's curves, as PNG."""
         stored = self.runs_of(architecture, block_size, hidden)["curve"]
-        fresh = self.fresh.get((architecture, block_size, hidden), [])
+        # A copy: while a training goes on, its losses grow.
+        fresh = list(self.fresh.get((architecture, block_size, hidden), []))
         return self.pictures[architecture].draw(block_size, hidden, stored, fresh)
 
     def train(self, cell: Cell, on_step: OnStep) -> str:

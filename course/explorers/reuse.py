@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from course.checks import check_block_size, check_integer, checked
 from course.explorers import controls
 from course.explorers.backdrop import Backdrop
 from course.fusions import KIND_LOOKS, characters_of, fusions, kind_of
 from helpers import END, Vocab
 
-LONGEST = 20  # characters that the picture has room for
 FAINT = "#BBBBBB"
 Nodes = dict[tuple[int, int], str]  # (level, position): kind of fusion
 
@@ -26,8 +26,10 @@ class ReuseExplorer:
     The first character is number 1; the one after the last is the end of the name.
     """
 
+    @checked()
     def __init__(self, vocab: Vocab, name: str = "diondre"):
         self.vocab = vocab
+        name = controls.typed_name(name, vocab)
         length = len(name)
         self.name = widgets.Text(name, description="name")
         self.block_size = controls.tree_block_size()
@@ -45,11 +47,11 @@ class ReuseExplorer:
 
     def update(self) -> None:
         """Picture and counts; a name that cannot be gets a message and no picture."""
-        name = self.name.value.strip().lower()
-        self.character.max = len(name) + 1
         block_size = self.block_size.value
-        character = min(self.character.value, len(name) + 1)
         try:
+            name = controls.typed_name(self.name.value, self.vocab)
+            self.character.max = len(name) + 1
+            character = min(self.character.value, len(name) + 1)
             self.image.value = self.picture(name, block_size, character)
             self.counts.value = self.describe(name, block_size, character)
             self.image.layout.display = None
@@ -60,12 +62,11 @@ class ReuseExplorer:
     def reuse(self, name: str, block_size: int, character: int) -> Nodes:
         """The fusions that this character of the name needs, and the kind of each.
 
-        ValueError if the name has an unknown character or more than 20 of them.
+        ValueError if one of the three cannot be.
         """
-        if END in name or len(name) > LONGEST:
-            allowed = f"type at most {LONGEST} characters, without the end mark {END!r}"
-            raise ValueError(f"{name!r}: {allowed}")
-        self.vocab.encode(name)  # raises an error that names unknown characters
+        name = controls.typed_name(name, self.vocab)
+        check_block_size(block_size, tree=True)
+        check_integer("character", character, least=1, most=len(name) + 1)
         nodes = {}
         for last, level, position in fusions(name, block_size):
             if last == character - 1:  # the example ends one position before it
@@ -74,6 +75,7 @@ class ReuseExplorer:
 
     def describe(self, name: str, block_size: int, character: int) -> str:
         """The counts as a sentence."""
+        name = controls.typed_name(name, self.vocab)
         kinds = Counter(self.reuse(name, block_size, character).values())
         which = f"character {character} of {name!r}"
         if character > len(name):
@@ -86,6 +88,7 @@ class ReuseExplorer:
 
     def picture(self, name: str, block_size: int, character: int) -> bytes:
         """The nodes that the character needs, on top of all others, as PNG."""
+        name = controls.typed_name(name, self.vocab)
         nodes = self.reuse(name, block_size, character)
         backdrop = all_nodes(name, block_size)
         (ax,) = backdrop.axes

@@ -11,6 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from course.checks import check_text, checked
 from course.drawings import LOOKS
 from course.explorers import controls
 from course.explorers.backdrop import Backdrop
@@ -30,6 +31,7 @@ from helpers import (
 class TreeExplorer:
     """A tree of pairs, its shapes and its counts, by block size and hidden width."""
 
+    @checked()
     def __init__(self, vocab: Vocab):
         self.vocab = vocab
         self.block_size = controls.tree_block_size()
@@ -44,14 +46,16 @@ class TreeExplorer:
         self.panel = controls.column(row, note, self.image, self.counts)
 
     def update(self) -> None:
-        """Picture and counts for the values that the sliders have now."""
+        """Picture and counts; a name that cannot be gets a message and no picture."""
         block_size = self.block_size.value
         hidden = self.hidden.value
         try:
             self.image.value = self.picture(block_size, hidden, self.name.value)
             self.counts.value = self.describe(block_size, hidden)
-        except ValueError as error:  # a character that is not in the vocabulary
+            self.image.layout.display = None
+        except ValueError as error:
             self.counts.value = controls.message(error)
+            self.image.layout.display = "none"
 
     def describe(self, block_size: int, hidden: int) -> str:
         """The counts of the tree and of a flat model, as HTML; or why it cannot be."""
@@ -69,7 +73,7 @@ class TreeExplorer:
 
     def picture(self, block_size: int, hidden: int, name: str) -> bytes:
         """The tree over the last characters of `name`, as PNG."""
-        padded = END * block_size + name.lower()
+        padded = END * block_size + controls.typed_name(name, self.vocab)
         return draw_tree(padded[-block_size:], self.vocab, hidden)
 
 
@@ -83,6 +87,7 @@ def levels_of(model: Sequential, x: Tensor) -> list[Tensor]:
     return outputs
 
 
+@checked(context=check_text)
 def draw_tree(
     context: str, vocab: Vocab, hidden: int = 68, *, batch_size: int = 32
 ) -> bytes:
@@ -91,8 +96,8 @@ def draw_tree(
     ValueError if the number of characters is no power of two, or one is unknown.
     """
     block_size = len(context)
-    model = build_tree(len(vocab), block_size, hidden=hidden)
     windows = torch.tensor([vocab.encode(context)] * batch_size)  # (B, T)
+    model = build_tree(len(vocab), block_size, hidden=hidden)
     shapes = [tuple(output.shape) for output in levels_of(model, windows)]
     sizes = f"block size {block_size}, hidden width {hidden}"
     title = f"{sizes}; on the right, shapes for a batch of {batch_size}"

@@ -1,5 +1,6 @@
 """Notebook 02: block size and hidden width of a flat model, and a short training."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from html import escape
@@ -9,9 +10,16 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
+from course.checks import checked
 from course.drawings import LOOKS, as_png
 from course.explorers.backdrop import Backdrop
-from course.explorers.controls import column, message, text_output, watch
+from course.explorers.controls import (
+    column,
+    message,
+    text_output,
+    typed_name,
+    watch,
+)
 from course.explorers.panel import OnStep, TrainPanel
 from course.inspection import summary
 from course.runs import RunConfig, run
@@ -28,11 +36,13 @@ class WindowsExplorer:
     `names` are those whose positions are counted (of the validation split, say).
     """
 
+    @checked()
     def __init__(self, vocab: Vocab, names: list[str], *, seed: int = 42):
         self.vocab = vocab
         self.seed = seed
         self.config = RunConfig(architecture="flat", steps=400)  # to tell models apart
         self.sizes = SizesPicture(vocab, names)
+        self.drawing = threading.Lock()  # matplotlib draws one picture at a time
         self.runs = []  # (label, losses) of each training, the newest last
 
         self.block_size = widgets.IntSlider(8, 1, 16, description="block size")
@@ -58,15 +68,16 @@ class WindowsExplorer:
         """Text and picture for the values that the sliders have now."""
         block_size = self.block_size.value
         hidden = self.hidden.value
-        self.counts.value = self.describe(block_size, hidden, self.name.value)
-        self.image.value = self.picture(block_size, hidden)
+        with self.drawing:  # a slider may move just when a training ends
+            self.counts.value = self.describe(block_size, hidden, self.name.value)
+            self.image.value = self.picture(block_size, hidden)
 
     def describe(self, block_size: int, hidden: int, name: str) -> str:
         """The windows of `name`, the model's shapes and parameters, as HTML."""
-        name = name.lower()
         try:
+            name = typed_name(name, self.vocab)
             X, Y = build_dataset([name], self.vocab, block_size)
-        except ValueError as error:  # a character that is not in the vocabulary
+        except ValueError as error:
             return message(error)
         model = build_flat(len(self.vocab), block_size, hidden=hidden)
         parameters = f"{count_parameters(model):,} parameters"
@@ -118,7 +129,8 @@ class WindowsExplorer:
         record = run(config, self.seed, on_step=remember)
         label = f"block size {config.block_size}, hidden {config.hidden}"
         self.runs.append((label, losses))
-        self.curves.value = self.picture_of_runs()
+        with self.drawing:
+            self.curves.value = self.picture_of_runs()
         ended = "stopped after" if self.training.stopped else "after"
         found = f"validation {record['val']:.3f} {ended} {len(losses)} steps"
         samples = escape(", ".join(record["samples"]))
@@ -128,6 +140,7 @@ class WindowsExplorer:
 class SizesPicture:
     """Two charts: positions that each context cuts off, parameters of each layer."""
 
+    @checked()
     def __init__(self, vocab: Vocab, names: list[str]):
         self.vocab = vocab
         self.cut_off = share_cut_off(names)

@@ -49,7 +49,7 @@ class Lab:
             "LabApp.app_settings_dir": self.copy / "tools" / "lab",  # as in `make lab`
         }
         arguments = [f"--{key}={value}" for key, value in options.items()]
-        self.log = (folder / "server.log").open("w")
+        self.log = (folder / "server.log").open("w", encoding="utf-8")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *arguments],
             env=self.environment(folder),
@@ -71,12 +71,12 @@ class Lab:
         """Returns when the server answers."""
         address = f"http://127.0.0.1:{self.port}/api"
         for _ in range(10 * seconds):
-            assert self.process.poll() is None, log.read_text()
+            assert self.process.poll() is None, log.read_text(encoding="utf-8")
             try:
                 return urllib.request.urlopen(address, timeout=5).close()
             except OSError:
                 time.sleep(0.1)
-        found = log.read_text()
+        found = log.read_text(encoding="utf-8")
         raise AssertionError(f"JupyterLab did not start in {seconds} s: {found}")
 
     def close(self):
