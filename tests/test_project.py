@@ -116,7 +116,7 @@ def test_nothing_outside_the_tests_runs_code_as_text_or_takes_notebooks_apart():
         if not name.startswith("tests/"):
             used = set(names_used(name))
             assert not {"exec()", "eval()"} & used, name
-            # It reads the source of the function that a study is given, and runs nothing.
+            # It reads the source of the function of a study, and runs nothing.
             assert "ast" not in used or name == "course/identity.py", name
 
 
