@@ -717,6 +717,7 @@ def test_a_study_of_nothing_or_of_the_unknown_is_refused(
 def test_a_server_that_does_not_answer_is_named_within_seconds(
     psycopg, journal, monkeypatch, url
 ):
+    monkeypatch.setattr(storage, "SECONDS_TO_ANSWER", 2)  # the least that libpq takes
     run_here()
     stored = journal.read_bytes()
     message = r"WAVENET_STORAGE .*: .*(server|postgresql://).*unset it"
