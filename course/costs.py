@@ -83,7 +83,7 @@ def run_all(model: Layer, batches: list[Tensor]) -> list[Tensor]:
 
 
 @checked(work=check_callable)
-def fastest(work, *arguments, repeats: int = 7) -> float:
+def fastest(work, *arguments, repeats: int = 3) -> float:
     """Seconds of the fastest of `repeats` calls of work(*arguments)."""
     times = []
     for _ in range(repeats):
