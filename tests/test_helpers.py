@@ -423,11 +423,11 @@ def test_batchnorm_divides_by_the_biased_and_stores_the_unbiased_variance():
     torch.testing.assert_close(norm.running_var, rows.var(0, unbiased=True))
 
 
-def test_momentum_changes_the_buffers_and_eps_the_output_alone():
-    x = torch.randn(8, 6) + 1
-    norm = BatchNorm1d(6)
-    faster = BatchNorm1d(6, momentum=0.5)
-    softer = BatchNorm1d(6, eps=0.5)
+def check_momentum_and_eps(norm_class, x):
+    """Momentum changes the buffers alone, and eps the output alone."""
+    norm = norm_class(6)
+    faster = norm_class(6, momentum=0.5)
+    softer = norm_class(6, eps=0.5)
     outputs = [layer(x) for layer in (norm, faster, softer)]
     assert torch.equal(outputs[1], outputs[0])
     assert not torch.allclose(outputs[2], outputs[0], atol=0.01)
@@ -435,6 +435,10 @@ def test_momentum_changes_the_buffers_and_eps_the_output_alone():
         first = getattr(norm, buffer)
         assert torch.equal(getattr(softer, buffer), first)
         assert not torch.allclose(getattr(faster, buffer), first, atol=0.01)
+
+
+def test_momentum_changes_the_buffers_and_eps_the_output_alone():
+    check_momentum_and_eps(BatchNorm1d, torch.randn(8, 6) + 1)
 
 
 def test_batchnorm_keeps_one_buffer_value_a_channel_and_updates_it_in_place():

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from test_helpers import check_momentum_and_eps
 from torch import Generator, nn
 
 from course.runs import LECTURE_MODELS, BatchNormPerPosition, load_data
@@ -69,17 +70,7 @@ def test_divides_by_the_biased_and_stores_the_unbiased_variance():
 
 
 def test_momentum_changes_the_buffers_and_eps_the_output_alone():
-    x = torch.randn(8, 4, 6) + 1
-    norm = BatchNormPerPosition(6)
-    faster = BatchNormPerPosition(6, momentum=0.5)
-    softer = BatchNormPerPosition(6, eps=0.5)
-    outputs = [layer(x) for layer in (norm, faster, softer)]
-    assert torch.equal(outputs[1], outputs[0])
-    assert not torch.allclose(outputs[2], outputs[0], atol=0.01)
-    for buffer in ("running_mean", "running_var"):
-        first = getattr(norm, buffer)
-        assert torch.equal(getattr(softer, buffer), first)
-        assert not torch.allclose(getattr(faster, buffer), first, atol=0.01)
+    check_momentum_and_eps(BatchNormPerPosition, torch.randn(8, 4, 6) + 1)
 
 
 def test_keeps_a_mean_for_each_position_which_is_the_bug_of_notebook_04():

@@ -4,8 +4,7 @@ studies, the convolution of a tree, queues, the full WaveNet."""
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -26,7 +25,7 @@ from course.costs import (
     whole_seconds,
 )
 from course.runs import LECTURE_MODELS, load_data, load_splits, run
-from course.studies import run_study
+from course.studies import one_torch_thread, run_study
 from course.wavenet import (
     WaveNet,
     WaveNetConfig,
@@ -76,16 +75,6 @@ def seconds_of(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 # ---- Floating-point rate and sampling ------------------------------------------------
@@ -139,7 +128,7 @@ def gemm_fraction() -> dict[str, float]:
         return PRODUCTS_A_REPEAT * operations(largest) / seconds
 
     rates = pd.DataFrame(columns=["step", "product"], dtype=float)
-    with one_thread():
+    with one_torch_thread():
         step_rate()  # warm-up
         product_rate()
         for repeat in range(REPEATS):
@@ -213,7 +202,7 @@ def convolution_speedups() -> dict[str, dict]:
     whole_names = {}
     one_character = {}
     steps = {}
-    with one_thread():
+    with one_torch_thread():
         for context in CONTEXTS:
             counts = multiply_adds(context, positions, len(vocab))
             counted = counts[TREE] / counts[CONVOLUTION]

@@ -60,3 +60,8 @@ def column(*children: widgets.Widget) -> widgets.VBox:
     """The widgets, one below the other, each as large as it is by itself."""
     # Without flex-start a picture is stretched to the width of the window.
     return widgets.VBox(children, layout={"align_items": "flex-start"})
+
+
+def tree_column(sliders: list[widgets.Widget], *below: widgets.Widget) -> widgets.VBox:
+    """Sliders in a row, a note on the block sizes they offer, and what they change."""
+    return column(widgets.HBox(sliders), widgets.HTML(TREE_NOTE), *below)

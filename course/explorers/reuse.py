@@ -41,9 +41,7 @@ class ReuseExplorer:
         self.counts = widgets.HTML(self.describe(name, 8, length))
         sliders = [self.name, self.block_size, self.character]
         controls.watch(sliders, self.update)
-        note = widgets.HTML(controls.TREE_NOTE)
-        row = widgets.HBox(sliders)
-        self.panel = controls.column(row, note, self.image, self.counts)
+        self.panel = controls.tree_column(sliders, self.image, self.counts)
 
     def update(self) -> None:
         """Picture and counts; a name that cannot be gets a message and no picture."""
