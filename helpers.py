@@ -16,13 +16,13 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
-from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
 from course import checks, fitting, texts
 from course.checks import check_block_size, checked
 from course.fitting import explained
 from course.interrupts import Interrupts
+from course.optimizers import TRAINING, build_optimizer
 
 # ---- Data ------------------------------------------------------------------------
 END = "."  # ends every name, and pads the context before its first character
@@ -257,9 +257,13 @@ class TrainConfig:
     lr: float = 0.015
     weight_decay: float = 0.02
     embedding_boost: float = 3.0
+    optimizer: str = "AdamW"  # or "Muon" (notebook 05), or the lecture's "SGD"
+    matrix_lr: float = 0.05  # Muon's rate for the matrices of hidden layers
+    matrix_decay: float = 0.0
+    shuffle: bool = True  # False: each batch is drawn from all rows, as in the lecture
 
     def __post_init__(self):
-        checks.check_fields(self, **checks.TRAINING)
+        checks.check_fields(self, **TRAINING)
 
 
 RECIPE = TrainConfig()  # from notebook 02 on, every model is trained by this one
@@ -285,6 +289,9 @@ def train(model, X: Tensor, Y: Tensor, config=RECIPE, *, seed=0, **options) -> H
     size = min(config.batch_size, len(X))
 
     def batches():
+        while not config.shuffle:
+            ix = torch.randint(len(X), (size,), generator=generator)
+            yield X[ix], Y[ix]
         while True:
             shuffled = torch.randperm(len(X), generator=generator)
             for ix in shuffled.split(size)[: len(X) // size]:  # only full batches
@@ -299,15 +306,8 @@ def fit(model, batches: Iterable, config, *, progress=True, on_step=None) -> His
     The logits of x have shape (..., V), y has shape (...), with -100 where nothing
     counts. Kernel -> Interrupt ends the training and keeps what there is; so does
     `on_step(history)`, called after each step, if it returns True."""
-    tables = [layer.weight for layer in model.layers if isinstance(layer, Embedding)]
-    boosted = set(tables)  # a set compares tensors by identity, a list by their numbers
-    others = [p for p in model.parameters() if p not in boosted]
-    decayed = {"params": others, "weight_decay": config.weight_decay}
-    kept = {"params": tables, "weight_decay": 0.0}
-    optimizer = torch.optim.AdamW([decayed, kept], fused=True)
-    rates = [config.lr, config.lr * config.embedding_boost]
-    cycle = max(config.steps, 10)  # a shorter one would divide by zero
-    schedule = OneCycleLR(optimizer, rates, cycle, cycle_momentum=False)
+    kinds = {"table": Embedding, "matrix": Linear}  # learn at rates of their own
+    optimizer = build_optimizer(model, config, **kinds)
     show = {"total": config.steps, "unit": "steps", "disable": not progress}
     bar = tqdm(**show, file=sys.stdout, **BAR)
     history = History()
@@ -323,7 +323,6 @@ def fit(model, batches: Iterable, config, *, progress=True, on_step=None) -> His
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                schedule.step()
                 history.losses.append(loss.item())
                 recent = fmean(history.losses[-100:])
                 bar.set_description(f"loss {recent:.3f}", refresh=False)

@@ -347,14 +347,6 @@ ARGUMENTS = dict.fromkeys(SIZES.split(), size) | {
     "mode": check_bool,
     "progress": check_bool,
 }
-# The fields of helpers.TrainConfig
-TRAINING = {
-    "steps": whole(1),
-    "batch_size": whole(2),
-    "lr": rate,
-    "weight_decay": number(least=0, most=1_000),
-    "embedding_boost": number(least=0, most=1_000),
-}
 
 
 def check_fields(config, **checkers: Callable) -> None:

@@ -4,6 +4,7 @@
 the one split of the validation names into those that training has seen and the others.
 """
 
+import math
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -109,6 +110,7 @@ class RunConfig(TrainConfig):
         )
 
 
+LONGEST_CURVE = 20_000  # steps, of which each 100 make a point
 a_config = instance(RunConfig, "give a config such as RunConfig(hidden=200)")
 LECTURE_MODELS = {
     "flat3": RunConfig(architecture="flat", block_size=3, hidden=200),
@@ -190,15 +192,17 @@ def make_record(
 ) -> dict:
     """What is stored of a run; KeyboardInterrupt if its training was interrupted.
 
-    Losses in nats per character, seconds of training, the curve in means of 100 steps.
+    Losses in nats per character, seconds of training, the curve in means of 100 steps,
+    or of more for a run of more than LONGEST_CURVE steps.
     """
     if history.interrupted:
         raise KeyboardInterrupt  # an unfinished model has no record
+    window = 100 * math.ceil(len(history.losses) / LONGEST_CURVE)
     return {
         **losses,
         "parameters": count_parameters(model),
         "seconds": round(history.seconds, 2),
-        "curve": smooth(history.losses).round(4).tolist(),
+        "curve": smooth(history.losses, window).round(4).tolist(),
         "config": asdict(config),
         "samples": samples,
         "versions": {

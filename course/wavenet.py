@@ -84,6 +84,7 @@ class WaveNetConfig(TrainConfig):
             skip=check_bool,
             dropout=number(least=0, below=1),
             leak_free=check_bool,
+            shuffle=choice([True]),  # drawing names again and again is not offered
         )
 
     def dilations(self) -> list[int]:

@@ -5,6 +5,7 @@ import pytest
 
 from course import storage, studies
 from course.comparisons import load_results
+from course.runs import RunConfig
 from course.wavenet import WaveNetConfig
 from helpers import History
 from tools import experiments
@@ -46,10 +47,10 @@ def test_the_finalists_are_the_searchs_best_and_the_lectures_largest():
     search = load_results("search")
     finalists = experiments.finalists({"search": search})
     best = search.loc[search["val"].idxmin(), "config"]
-    assert vars(finalists["search_best"]) == best
+    assert finalists["search_best"] == RunConfig(**best)
     stored = load_results("final").groupby("variant")["config"].first()
     for name, config in finalists.items():
-        assert stored[name] == vars(config)
+        assert RunConfig(**stored[name]) == config
 
 
 def test_a_proposal_lies_in_the_space_of_the_search():

@@ -13,6 +13,7 @@ from torch import Generator
 
 import helpers
 from course import interrupts as interrupts_module
+from course import optimizers
 from course.interrupts import Interrupts
 from course.wavenet import WaveNet, WaveNetConfig, run_wavenet, train_wavenet
 from helpers import BatchNorm1d, TrainConfig, Vocab, build_tree, train
@@ -138,12 +139,12 @@ def test_a_press_ends_no_step_halfway(model, monkeypatch):
     """The press comes in the optimizer; the schedule, which comes later, goes on."""
     rates = []
 
-    class Schedule(helpers.OneCycleLR):
+    class Schedule(optimizers.OneCycleLR):
         def step(self):
             rates.append(self.last_epoch)
             super().step()
 
-    monkeypatch.setattr(helpers, "OneCycleLR", Schedule)
+    monkeypatch.setattr(optimizers, "OneCycleLR", Schedule)
     step = torch.optim.AdamW.step
     monkeypatch.setattr(torch.optim.AdamW, "step", pressing_after(step))
     history = train_some(model)

@@ -151,11 +151,22 @@ CHANGES = {
     "embedding_dim": 3,
     "hidden": 9,
     "leak_free": True,
+    "optimizer": "Muon",
+    "shuffle": False,
 }
+FOR_MUON = {"matrix_lr": 0.2, "matrix_decay": 0.5}
 
 
 def test_every_option_of_a_config_has_a_test():
-    assert CHANGES.keys() == asdict(TINY).keys()
+    assert CHANGES.keys() | FOR_MUON.keys() == asdict(TINY).keys()
+
+
+@pytest.mark.parametrize("option", FOR_MUON)
+def test_the_rates_of_muon_change_a_run_by_muon_alone(tiny_record, option):
+    change = {option: FOR_MUON[option]}
+    muon = replace(TINY, optimizer="Muon")
+    assert run(replace(muon, **change), 0)["val"] != run(muon, 0)["val"]
+    assert run(replace(TINY, **change), 0)["val"] == tiny_record["val"]
 
 
 @pytest.mark.parametrize("option", CHANGES)

@@ -321,6 +321,7 @@ CHANGES = [
     ("lr", 0.02, {"losses"}),
     ("weight_decay", 5.0, {"losses"}),
     ("embedding_boost", 3.0, {"losses"}),
+    ("optimizer", "Muon", {"losses"}),
     ("channels", 7, {"shapes", *NETWORK}),
     ("skip_channels", 6, {"shapes", *NETWORK}),
     ("levels", 2, {"receptive field", "shapes", *NETWORK}),
@@ -348,7 +349,22 @@ def test_each_option_changes_what_it_should_and_nothing_else(option, value, expe
 
 def test_no_option_is_left_out_above():
     options = {field.name for field in fields(WaveNetConfig)}
-    assert options == {option for option, _, _ in CHANGES}
+    changed = {option for option, _, _ in CHANGES}
+    assert options - changed == {"matrix_lr", "matrix_decay", "shuffle"}
+
+
+@pytest.mark.parametrize("option, value", [("matrix_lr", 0.2), ("matrix_decay", 0.5)])
+def test_the_rates_of_muon_change_what_muon_learns(option, value):
+    muon = replace(TINY, optimizer="Muon")
+    losses = traces(replace(muon, **{option: value}))["losses"]
+    assert losses[:1] == traces(muon)["losses"][:1]
+    assert losses[1:] != traces(muon)["losses"][1:]
+    assert traces(replace(TINY, **{option: value})) == traces(TINY)  # AdamW has none
+
+
+def test_drawing_names_again_and_again_is_refused():
+    with pytest.raises(ValueError, match="shuffle is False: choose one of True"):
+        WaveNetConfig(shuffle=False)
 
 
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=str)

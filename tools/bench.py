@@ -1,4 +1,5 @@
-"""Times the lecture's recipe and ours on the same models, and what else has a clock.
+"""Times the lecture's recipe and our quickest on the same models, and what else has a
+clock.
 
 Prints tables and writes bench.json. Takes some five minutes; other work on the machine
 disturbs it. Notebooks print times and assert none: the bands that are expected are
@@ -18,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from course.recipes import QUICKEST, RECIPES
 from course.runs import LECTURE_MODELS, load_data
 from helpers import Sequential, count_parameters, evaluate, train
 from tools import timings
@@ -25,11 +27,10 @@ from tools.timings import LARGE, SEED, SHOW_PROGRESS, seeded
 
 OUT = Path(__file__).parents[1] / "bench.json"
 
-# The lecture's recipe
-LECTURE_STEPS = 200_000
-LECTURE_BATCH = 32
-LECTURE_RATE = 0.1
-TIMED_STEPS = 2_000  # of LECTURE_STEPS: half before our run of the model, half after it
+LECTURE = RECIPES["lecture"]
+TIMED_STEPS = (
+    2_000  # of the lecture's 200,000: half before our run of the model, half after it
+)
 WARM_UP_STEPS = 200
 
 # Where times are expected on any machine: a number of bench.json, from, to.
@@ -57,13 +58,13 @@ def lecture_steps(
     parameters = model.parameters()
     losses = []
     for _ in range(steps):
-        ix = torch.randint(0, len(X), (LECTURE_BATCH,), generator=generator)
+        ix = torch.randint(0, len(X), (LECTURE.batch_size,), generator=generator)
         loss = F.cross_entropy(model(X[ix]), Y[ix])
         for p in parameters:
             p.grad = None
         loss.backward()
         for p in parameters:
-            p.data += -LECTURE_RATE * p.grad
+            p.data += -LECTURE.lr * p.grad
         losses.append(loss.log10().item())
 
 
@@ -86,15 +87,18 @@ def time_model(name: str) -> tuple[dict, Sequential]:
 
     lecture_steps(lecture, *data["train"], WARM_UP_STEPS, generator=batches)
     before = lecture_half()
-    history = train(ours, *data["train"], seed=SEED, progress=SHOW_PROGRESS)
+    recipe = QUICKEST[name]
+    history = train(ours, *data["train"], recipe, seed=SEED, progress=SHOW_PROGRESS)
     after = lecture_half()
-    lecture_seconds = (before + after) * LECTURE_STEPS / TIMED_STEPS
+    lecture_seconds = (before + after) * LECTURE.steps / TIMED_STEPS
     measured = {
         "parameters": count_parameters(ours),
+        "recipe": f"{recipe.optimizer}, {recipe.steps:,} steps",
         "lecture_seconds": lecture_seconds,
         "our_seconds": history.seconds,
         "ratio": lecture_seconds / history.seconds,
         "val": evaluate(ours, *data["val"]),
+        **timings.step_parts(LECTURE_MODELS[name], recipe),
     }
     return measured, ours
 
@@ -171,6 +175,7 @@ def report(result: dict) -> None:
         "ratio": "{:.1f}".format,
         "val": "{:.4f}".format,
     }
+    formats |= dict.fromkeys(timings.PARTS, "{:.2f}".format)
     table = pd.DataFrame(result["rows"]).T
     print("\n" + table.to_string(formatters=formats) + "\n")
     print(", ".join(f"{key} {value}" for key, value in result["machine"].items()))

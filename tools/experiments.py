@@ -19,32 +19,47 @@ import torch
 from optuna.trial import TrialState
 from tqdm import tqdm
 
-from course.cells import make_cells, make_result
+from course.cells import Cell, make_cells, make_result
 from course.checks import check_integer
 from course.comparisons import RESULTS, load_results
 from course.identity import release
+from course.recipes import JUDGED_MODELS, RECIPES, with_recipe
 from course.runs import LECTURE_MODELS, RunConfig, load_data, load_splits, run
 from course.studies import open_study, run_study
 from course.wavenet import WaveNet, WaveNetConfig, run_wavenet, train_wavenet
-from helpers import train
+from helpers import TrainConfig, train
 
-SEEDS = {"rows": 16, "leak_free": 16, "final": 8, "grid": 2, "ablation": 6}
+SEEDS = {
+    "rows": 16,
+    "leak_free": 16,
+    "final": 8,
+    "grid": 2,
+    "ablation": 6,
+    "recipe_lecture": 8,
+    "recipe_muon": 16,
+}
 COMPARISONS = ["rows", "leak_free"]  # to which seeds are added, if not told otherwise
 # Raise it when an edit changes what a run computes: then all are run again. With the
 # same version an edited function keeps its finished runs.
 VERSION = "1"
 NOTEBOOK_SEED = 42  # SEED of notebooks 02 to 04
-TRIALS = 24  # of the search
+TRIALS = 24  # of each search
+SEARCHES = ["search", "muon_search"]
 TIMED_STEPS = 10  # of each model, for the estimate
 MARGIN = 1.3  # on the estimate: evaluation, and workers that slow each other
 
-# About as many parameters as tree_large has.
-COMPARED = LECTURE_MODELS | {"flat_large": RunConfig(architecture="flat", hidden=700)}
 LONGER = {
     "flat16": RunConfig(architecture="flat", block_size=16, hidden=200),
     "tree16": RunConfig(block_size=16),
 }
-LEAK_FREE = {name: replace(config, leak_free=True) for name, config in COMPARED.items()}
+LEAK_FREE = {}
+BY_LECTURE = {}
+BY_MUON = {}
+for name, config in JUDGED_MODELS.items():
+    LEAK_FREE[name] = replace(config, leak_free=True)
+    BY_LECTURE[name] = with_recipe(config, RECIPES["lecture"])
+    BY_MUON[name] = with_recipe(config, RECIPES["Muon"])
+TUNED_ON = ["flat8", "tree_fixed", "tree_large"]  # by the search for Muon's rates
 
 FULL = WaveNetConfig()
 ABLATION = {
@@ -105,6 +120,29 @@ def finalists(results: dict[str, pd.DataFrame]) -> dict[str, RunConfig]:
     }
 
 
+def propose_muon(trial: optuna.Trial) -> TrainConfig:
+    """The space of Muon's recipe, which is to serve all models."""
+    return replace(
+        RECIPES["Muon"],
+        lr=trial.suggest_float("lr", 0.005, 0.03, log=True),
+        embedding_boost=trial.suggest_float("embedding_boost", 1, 6, log=True),
+        matrix_lr=trial.suggest_float("matrix_lr", 0.02, 0.15, log=True),
+        matrix_decay=trial.suggest_float("matrix_decay", 0.003, 0.3, log=True),
+    )
+
+
+def run_recipe(recipe: TrainConfig, seed: int) -> dict:
+    """One recipe on the models of TUNED_ON: val is their mean loss."""
+    record = {"config": asdict(recipe), "seconds": 0.0}
+    for name in TUNED_ON:
+        found = run(with_recipe(JUDGED_MODELS[name], recipe), seed)
+        record[name] = found["val"]
+        record["seconds"] += found["seconds"]
+        record["versions"] = found["versions"]
+    record["val"] = sum(record[name] for name in TUNED_ON) / len(TUNED_ON)
+    return record
+
+
 def run_and_test(config: RunConfig, seed: int) -> dict:
     """A run with the loss on the test split: for the end, when all choices are made."""
     return run(config, seed, test=True)
@@ -118,13 +156,16 @@ def run_and_keep(config: WaveNetConfig, seed: int) -> dict:
 def make_studies(seeds: dict[str, int]) -> dict[str, Study]:
     """{name: study} in the order of running; final needs the results before it."""
     return {
-        "rows": Study(COMPARED | LONGER, range(seeds["rows"]), run),
+        "rows": Study(JUDGED_MODELS | LONGER, range(seeds["rows"]), run),
         "leak_free": Study(LEAK_FREE, range(seeds["leak_free"]), run),
         "notebooks": Study(LECTURE_MODELS, [NOTEBOOK_SEED], run),
         "search": Study({"search": propose}, range(TRIALS), run),
         "final": Study(finalists, range(seeds["final"]), run_and_test),
         "grid": Study(make_grid(), range(seeds["grid"]), run),
         "ablation": Study(ABLATION, range(seeds["ablation"]), run_wavenet),
+        "muon_search": Study({"search": propose_muon}, range(TRIALS), run_recipe),
+        "recipe_muon": Study(BY_MUON, range(seeds["recipe_muon"]), run),
+        "recipe_lecture": Study(BY_LECTURE, range(seeds["recipe_lecture"]), run),
         "wavenet_long": Study({"long": LONG}, [0], run_and_keep),
     }
 
@@ -168,7 +209,7 @@ def find_todo(studies: dict[str, Study]) -> list:
     for name, study in studies.items():
         journal = open_study(name)
         done = journal.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if name == "search":
+        if name in SEARCHES:
             unknown = len(study.seeds) - len(done)
         elif name == "final":
             unknown = 2 * len(study.seeds) - len(done)  # two variants
@@ -183,6 +224,11 @@ def find_todo(studies: dict[str, Study]) -> list:
 
 
 # ---- Running -----------------------------------------------------------------------
+def restored(record: dict, cell: Cell) -> RunConfig | WaveNetConfig:
+    """The config of a stored run. Fields that came later have their defaults."""
+    return type(cell.config)(**record["config"])
+
+
 def adopt(name: str, study: Study) -> None:
     """Puts the stored runs with unchanged configs into the journal as finished."""
     journal = open_study(name)
@@ -193,7 +239,7 @@ def adopt(name: str, study: Study) -> None:
         records[record["variant"], record["seed"]] = record
     for key, cell in make_cells(*study).items():
         record = records.get((cell.variant, cell.seed))
-        if key in known or not record or record["config"] != asdict(cell.config):
+        if key in known or not record or restored(record, cell) != cell.config:
             continue
         made_with = {"torch": release(record["versions"]["torch"])}
         result = make_result(key, record, made_with=made_with)

@@ -11,6 +11,7 @@ from statistics import median
 
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from course.comparisons import load_results
@@ -24,7 +25,8 @@ from course.costs import (
     step_seconds,
     whole_seconds,
 )
-from course.runs import LECTURE_MODELS, load_data, load_splits, run
+from course.optimizers import build_optimizer
+from course.runs import LECTURE_MODELS, RunConfig, load_data, load_splits, run
 from course.studies import one_torch_thread, run_study
 from course.wavenet import (
     WaveNet,
@@ -36,6 +38,7 @@ from course.wavenet import (
 from helpers import (
     NAMES,
     RECIPE,
+    Embedding,
     Layer,
     Linear,
     Sequential,
@@ -54,6 +57,8 @@ WEIGHTS = NAMES.parent / "results" / "wavenet_long.npz"
 LARGE = "tree_large"
 LARGE_CONTEXT = LECTURE_MODELS[LARGE].block_size
 REPEATS = 7
+PARTS = ["forward ms", "backward ms", "optimizer ms"]
+STEPS_IN_PARTS = 50
 STEPS_A_REPEAT = 20  # of training, for the floating-point rate
 PRODUCTS_A_REPEAT = 100
 NAMES_SAMPLED = 1_000
@@ -75,6 +80,31 @@ def seconds_of(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
+
+
+# ---- The parts of a step -------------------------------------------------------------
+def step_parts(config: RunConfig, recipe: TrainConfig) -> dict[str, float]:
+    """Milliseconds of a training step by PARTS: medians of STEPS_IN_PARTS steps."""
+    vocab, data = load_data(config.block_size)
+    model = config.build(len(vocab), generator=seeded())
+    optimizer = build_optimizer(model, recipe, table=Embedding, matrix=Linear)
+    X, Y = data["train"]
+    batches = seeded()
+    times = pd.DataFrame(columns=PARTS, dtype=float)
+    for step in range(STEPS_IN_PARTS):
+        ix = torch.randint(len(X), (recipe.batch_size,), generator=batches)
+        x = X[ix]
+        y = Y[ix]
+        optimizer.zero_grad()
+        ends = [time.perf_counter()]
+        loss = F.cross_entropy(model(x), y)
+        ends.append(time.perf_counter())
+        loss.backward()
+        ends.append(time.perf_counter())
+        optimizer.step()
+        ends.append(time.perf_counter())
+        times.loc[step] = pd.Series(ends).diff()[1:].to_numpy() * 1e3
+    return times.median().to_dict()
 
 
 # ---- Floating-point rate and sampling ------------------------------------------------

@@ -1,0 +1,40 @@
+"""Three recipes for the same models: the lecture's, AdamW and Muon.
+
+A recipe is a TrainConfig; `with_recipe` gives it to a model's config. Notebook 05
+judges the lecture's claims by each of the three.
+"""
+
+from dataclasses import asdict, replace
+
+from course.checks import checked, instance
+from course.runs import LECTURE_MODELS, RunConfig, a_config
+from helpers import RECIPE, TrainConfig
+
+RECIPES = {
+    # 200,000 steps of plain gradient descent, the rate at a tenth from 150,000 on
+    "lecture": TrainConfig(
+        steps=200_000,
+        batch_size=32,
+        lr=0.1,
+        weight_decay=0.0,
+        embedding_boost=1.0,
+        optimizer="SGD",
+        shuffle=False,
+    ),
+    "AdamW": RECIPE,
+    # Found by `make experiments ONLY=muon_search`.
+    "Muon": TrainConfig(steps=1_500, optimizer="Muon"),
+}
+# The lecture's five, and a flat model with about as many parameters as tree_large
+JUDGED_MODELS = LECTURE_MODELS | {
+    "flat_large": RunConfig(architecture="flat", hidden=700)
+}
+# The quickest recipe known here for each model, to a val loss not above AdamW's
+QUICKEST = {name: RECIPES["Muon"] for name in LECTURE_MODELS}
+
+
+@checked(config=a_config, recipe=instance(TrainConfig, "give one of RECIPES"))
+def with_recipe(config: RunConfig, recipe: TrainConfig) -> RunConfig:
+    """The same model and split, trained by `recipe`."""
+    fields = asdict(recipe)
+    return replace(config, **{name: fields[name] for name in asdict(RECIPE)})
