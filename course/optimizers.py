@@ -137,7 +137,9 @@ def build_optimizer(model, config, *, table: type, matrix: type) -> Scheduled:
         others["params"] = others["params"] + matrices
     if config.optimizer == "SGD":
         falls = [int(LATE * config.steps)]
-        return Scheduled([MultiStepLR(SGD([others, tables]), falls, gamma=0.1)])
+        return Scheduled(
+            [MultiStepLR(SGD([others, tables], fused=True), falls, gamma=0.1)]
+        )
     optimizers = [AdamW([others, tables], fused=True)]
     if config.optimizer == "Muon" and matrices:
         rates = {"lr": config.matrix_lr, "weight_decay": config.matrix_decay}
