@@ -28,6 +28,7 @@ from course.runs import LECTURE_MODELS, RunConfig, load_data, load_splits, run
 from course.studies import open_study, run_study
 from course.wavenet import WaveNet, WaveNetConfig, run_wavenet, train_wavenet
 from helpers import TrainConfig, train
+from tools.stacks import SEEDS_A_STACK, run_stack
 
 SEEDS = {
     "rows": 16,
@@ -35,7 +36,6 @@ SEEDS = {
     "final": 8,
     "grid": 2,
     "ablation": 6,
-    "recipe_lecture": 8,
     "recipe_muon": 16,
 }
 COMPARISONS = ["rows", "leak_free"]  # to which seeds are added, if not told otherwise
@@ -44,6 +44,7 @@ COMPARISONS = ["rows", "leak_free"]  # to which seeds are added, if not told oth
 VERSION = "1"
 NOTEBOOK_SEED = 42  # SEED of notebooks 02 to 04
 TRIALS = 24  # of each search
+STACKS = 1  # of the lecture's recipe, each of SEEDS_A_STACK seeds
 SEARCHES = ["search", "muon_search"]
 TIMED_STEPS = 10  # of each model, for the estimate
 MARGIN = 1.3  # on the estimate: evaluation, and workers that slow each other
@@ -165,7 +166,7 @@ def make_studies(seeds: dict[str, int]) -> dict[str, Study]:
         "ablation": Study(ABLATION, range(seeds["ablation"]), run_wavenet),
         "muon_search": Study({"search": propose_muon}, range(TRIALS), run_recipe),
         "recipe_muon": Study(BY_MUON, range(seeds["recipe_muon"]), run),
-        "recipe_lecture": Study(BY_LECTURE, range(seeds["recipe_lecture"]), run),
+        "recipe_lecture": Study(BY_LECTURE, range(STACKS), run_stack),
         "wavenet_long": Study({"long": LONG}, [0], run_and_keep),
     }
 
@@ -200,6 +201,11 @@ def estimate(todo: list, workers: int) -> str:
     return f"{len(todo)} runs, about {minutes:.0f} minutes with {workers} workers"
 
 
+def runs_in(study: Study) -> int:
+    """How many runs one cell of the study stands for."""
+    return SEEDS_A_STACK if study.run is run_stack else 1
+
+
 def find_todo(studies: dict[str, Study]) -> list:
     """A config for each run that the journal does not hold.
 
@@ -218,7 +224,7 @@ def find_todo(studies: dict[str, Study]) -> list:
             finished = {trial.user_attrs.get("cell") for trial in done}
             for key, cell in make_cells(*study).items():
                 if key not in finished:
-                    todo.append(cell.config)
+                    todo += [cell.config] * runs_in(study)
         todo += [LECTURE_MODELS["tree_large"]] * max(0, unknown)
     return todo
 
@@ -227,6 +233,15 @@ def find_todo(studies: dict[str, Study]) -> list:
 def restored(record: dict, cell: Cell) -> RunConfig | WaveNetConfig:
     """The config of a stored run. Fields that came later have their defaults."""
     return type(cell.config)(**record["config"])
+
+
+def one_row_a_seed(stacks: pd.DataFrame) -> pd.DataFrame:
+    """The runs of stacks (see tools.stacks), as if each had been run by itself."""
+    rows = []
+    for stack in stacks.to_dict("records"):
+        for record in stack["runs"]:
+            rows.append({"variant": stack["variant"], **record})
+    return pd.DataFrame(rows)
 
 
 def adopt(name: str, study: Study) -> None:
@@ -306,6 +321,8 @@ def main() -> None:
             progress=sys.stdout.isatty(),
             version=study.version,
         )
+        if "runs" in results[name]:
+            results[name] = one_row_a_seed(results[name])
         path = RESULTS / f"{name}.jsonl"
         results[name].to_json(path, orient="records", lines=True)
         print(f"{name}: {len(results[name])} runs in {path.name}", flush=True)
