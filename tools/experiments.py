@@ -46,7 +46,7 @@ NOTEBOOK_SEED = 42  # SEED of notebooks 02 to 04
 TRIALS = 24  # of each search
 STACKS = 1  # of the lecture's recipe, each of SEEDS_A_STACK seeds
 SEARCHES = ["search", "muon_search"]
-TIMED_STEPS = 10  # of each model, for the estimate
+TIMED_STEPS = 10  # of each model, for the estimate; more of a run of many steps
 MARGIN = 1.3  # on the estimate: evaluation, and workers that slow each other
 
 LONGER = {
@@ -174,7 +174,8 @@ def make_studies(seeds: dict[str, int]) -> dict[str, Study]:
 # ---- How long it will take ---------------------------------------------------------
 def time_config(config: RunConfig | WaveNetConfig) -> float:
     """The seconds that a run of `config` will take here, from its first steps."""
-    few = replace(config, steps=TIMED_STEPS)
+    steps = max(TIMED_STEPS, config.steps // 1_000)
+    few = replace(config, steps=steps)
     for _ in ("warm-up", "timed"):
         if isinstance(config, WaveNetConfig):
             vocab, splits = load_splits()
@@ -184,7 +185,7 @@ def time_config(config: RunConfig | WaveNetConfig) -> float:
             vocab, data = load_data(config.block_size)
             model = config.build(len(vocab))
             history = train(model, *data["train"], few, progress=False)
-    return history.seconds * config.steps / TIMED_STEPS
+    return history.seconds * config.steps / steps
 
 
 def estimate(todo: list, workers: int) -> str:
