@@ -23,7 +23,14 @@ RECIPES = {
     ),
     "AdamW": RECIPE,
     # Found by `make experiments ONLY=muon_search`.
-    "Muon": TrainConfig(steps=1_500, optimizer="Muon"),
+    "Muon": TrainConfig(
+        steps=1_500,
+        lr=0.016,
+        embedding_boost=3.8,
+        optimizer="Muon",
+        matrix_lr=0.058,
+        matrix_decay=0.06,
+    ),
 }
 # The lecture's five, and a flat model with about as many parameters as tree_large
 JUDGED_MODELS = LECTURE_MODELS | {
