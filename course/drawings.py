@@ -10,10 +10,11 @@ from course.checks import check_kind, check_losses, checked, instance
 from course.texts import check_text, shown
 from helpers import History, smooth
 
-# One colour and one line style for each of the lecture's models, in every figure.
+# One colour and one line style for each of the lecture's models, in every figure. What
+# other colours mean stands in course.colors; orange is left to what is looked at.
 LOOKS = {
     "flat3": {"color": "#999999", "linestyle": ":"},
-    "flat8": {"color": "#E69F00", "linestyle": "-."},
+    "flat8": {"color": "#882255", "linestyle": "-."},
     "tree": {"color": "#56B4E9", "linestyle": "--"},
     "tree_fixed": {"color": "#0072B2", "linestyle": "-"},
     "tree_large": {"color": "#D55E00", "linestyle": "-"},
