@@ -1,23 +1,27 @@
-"""The pictures of the series: one look for each model, loss curves, figures as PNG."""
+"""The charts of the series: one look for each model, loss curves, figures as PNG."""
 
 from io import BytesIO
 
 import matplotlib
 import matplotlib.pyplot as plt
 from IPython.display import display
+from PIL import Image
 
 from course.checks import check_kind, check_losses, checked, instance
 from course.texts import check_text, shown
 from helpers import History, smooth
 
-# One colour and one line style for each of the lecture's models, in every figure.
+# One colour and one line style for each of the lecture's models, in every figure. What
+# other colours mean stands in course.colors; orange is left to what is looked at.
 LOOKS = {
     "flat3": {"color": "#999999", "linestyle": ":"},
-    "flat8": {"color": "#E69F00", "linestyle": "-."},
+    "flat8": {"color": "#882255", "linestyle": "-."},
     "tree": {"color": "#56B4E9", "linestyle": "--"},
     "tree_fixed": {"color": "#0072B2", "linestyle": "-"},
     "tree_large": {"color": "#D55E00", "linestyle": "-"},
 }
+
+DENSITY = 2  # dots of a shown figure for each of its own: high-density screens
 
 
 def use_own_look() -> None:
@@ -92,14 +96,33 @@ def as_png(fig: plt.Figure) -> bytes:
     return png.getvalue()
 
 
+@checked(fig=figure)
+def as_sharp_png(fig: plt.Figure) -> bytes:
+    """The figure with DENSITY dots for each of its own, for screens that have so many.
+
+    256 colours keep the file small. Equal figures give equal bytes.
+    """
+    dots = BytesIO()
+    fig.savefig(dots, format="png", dpi=DENSITY * fig.dpi, bbox_inches="tight")
+    colors = Image.open(dots).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    png = BytesIO()
+    colors.save(png, format="png", optimize=True)
+    return png.getvalue()
+
+
 @checked(fig=figure, alt=check_text)
 def show(fig: plt.Figure, alt: str) -> None:
     """Displays the figure, with `alt` as its text for readers who cannot see it.
 
     The text says what the picture shows, as a title that stands alone would. It is
-    stored with the output, so the pages of the site carry it too.
+    stored with the output, so the pages of the site carry it too, and so is the size
+    in which the picture is meant to be seen, in CSS pixels.
     """
     if not alt.strip():
         raise ValueError("alt is empty: say in a sentence what the picture shows")
-    display(fig, metadata={"image/png": {"alt": alt}})
+    png = as_sharp_png(fig)
+    width, height = Image.open(BytesIO(png)).size
+    size = {"width": width // DENSITY, "height": height // DENSITY}
+    data = {"image/png": png, "text/plain": repr(fig)}
+    display(data, metadata={"image/png": {"alt": alt} | size}, raw=True)
     plt.close(fig)  # or Jupyter would show it once more at the end of the cell

@@ -8,6 +8,7 @@ position 0 is the dot before the first character, and left of it are dots too.
 from functools import partial
 
 from course.checks import check_block_size, checked, whole
+from course.colors import BEFORE, LOOKED_AT, PAPER
 from course.texts import check_text
 from helpers import END
 
@@ -20,9 +21,9 @@ def power_of_two(_, value) -> int:
 
 
 KIND_LOOKS = {  # how each kind of fusion is drawn
-    "only dots": {"marker": "s", "color": "white"},
-    "again": {"marker": "o", "color": "#E69F00"},
-    "first time": {"marker": "D", "color": "#0072B2"},
+    "only dots": {"marker": "s", "color": PAPER},
+    "again": {"marker": "o", "color": BEFORE},
+    "first time": {"marker": "D", "color": LOOKED_AT},
 }
 
 

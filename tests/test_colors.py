@@ -89,7 +89,7 @@ def test_each_model_has_a_colour_and_no_two_the_same_look():
 
 
 def test_the_colours_of_notebooks_and_modules_are_found():
-    assert {"drawings", "05_experiments", "06_convolution"} <= set(PALETTES)
+    assert {"colors", "drawings"} <= set(PALETTES)
 
 
 @pytest.mark.parametrize("sight", SEEN_BY)

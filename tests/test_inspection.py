@@ -2,6 +2,7 @@
 
 import random
 from contextlib import contextmanager
+from io import BytesIO
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -11,7 +12,14 @@ from matplotlib.image import imread
 from torch import Generator
 
 from course import drawings
-from course.drawings import LOOKS, as_png, plot_curves, plot_losses, show
+from course.drawings import (
+    LOOKS,
+    as_png,
+    as_sharp_png,
+    plot_curves,
+    plot_losses,
+    show,
+)
 from course.inspection import in_float64, summary
 from course.runs import BatchNormPerPosition
 from helpers import BatchNorm1d, History, Sequential, build_flat, build_tree
@@ -234,12 +242,12 @@ def test_equal_figures_give_equal_bytes(fig, tmp_path):
 
 @pytest.fixture
 def displayed(monkeypatch):
-    """What `show` displays: (figure, metadata)."""
+    """What `show` displays: (data, metadata)."""
     shown = []
 
-    def display(figure, metadata):
-        assert plt.fignum_exists(figure.number)  # it is closed afterwards
-        shown.append((figure, metadata))
+    def display(data, metadata, raw):
+        assert raw
+        shown.append((data, metadata))
 
     monkeypatch.setattr(drawings, "display", display)
     return shown
@@ -247,9 +255,22 @@ def displayed(monkeypatch):
 
 def test_a_figure_is_shown_once_and_with_its_text(fig, displayed):
     with untouched():
+        png = as_sharp_png(fig)
+        text = repr(fig)
         show(fig, alt="a line that rises")
-    assert displayed == [(fig, {"image/png": {"alt": "a line that rises"}})]
+    ((data, metadata),) = displayed
+    assert data == {"image/png": png, "text/plain": text}
+    assert metadata["image/png"]["alt"] == "a line that rises"
     assert not plt.fignum_exists(fig.number)
+
+
+def test_a_figure_is_shown_with_two_dots_for_each_pixel(fig, displayed):
+    show(fig, alt="a line that rises")
+    ((data, metadata),) = displayed
+    height, width = imread(BytesIO(data["image/png"])).shape[:2]
+    seen = metadata["image/png"]
+    assert (seen["width"], seen["height"]) == (width // 2, height // 2)
+    assert seen["width"] > fig.get_dpi()  # it is two inches wide, less its margins
 
 
 @pytest.mark.parametrize("alt", ["", "  \n"])
