@@ -36,8 +36,16 @@ RECIPES = {
 JUDGED_MODELS = LECTURE_MODELS | {
     "flat_large": RunConfig(architecture="flat", hidden=700)
 }
-# The quickest recipe known here for each model, to a val loss not above AdamW's
-QUICKEST = {name: RECIPES["Muon"] for name in LECTURE_MODELS}
+# The quickest recipe known here that takes each model to a val loss of the AdamW recipe.
+# Large batches suit Muon: its own work is the same for each step.
+QUICK = replace(RECIPES["Muon"], batch_size=2_048, lr=0.02, matrix_lr=0.06)
+QUICKEST = {
+    "flat3": RECIPE,
+    "flat8": replace(QUICK, steps=900, lr=0.022, matrix_lr=0.08),
+    "tree": replace(QUICK, steps=680),
+    "tree_fixed": replace(QUICK, steps=850),
+    "tree_large": replace(QUICK, steps=510, matrix_lr=0.07, matrix_decay=0.03),
+}
 
 
 @checked(config=a_config, recipe=instance(TrainConfig, "give one of RECIPES"))
