@@ -36,7 +36,7 @@ RECIPES = {
 JUDGED_MODELS = LECTURE_MODELS | {
     "flat_large": RunConfig(architecture="flat", hidden=700)
 }
-# The quickest recipe known here that takes each model to a val loss of the AdamW recipe.
+# The quickest recipe known here that takes each model to the val loss of AdamW's.
 # Large batches suit Muon: its own work is the same for each step.
 QUICK = replace(RECIPES["Muon"], batch_size=2_048, lr=0.02, matrix_lr=0.06)
 QUICKEST = {
