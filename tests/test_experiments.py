@@ -1,15 +1,18 @@
 """tools.experiments: what is stored is what the studies of today would run."""
 
 import optuna
+import pandas as pd
 import pytest
 
 from course import storage, studies
 from course.comparisons import load_results
-from course.runs import RunConfig
+from course.recipes import JUDGED_MODELS, LECTURE, MUON, with_recipe
+from course.runs import RunConfig, run
 from course.wavenet import WaveNetConfig
 from helpers import History
 from tools import experiments
 from tools.experiments import SEEDS, Study, adopt, find_todo, make_studies, time_config
+from tools.stacks import SEEDS_A_STACK
 
 PLAN = make_studies(SEEDS)
 
@@ -21,7 +24,10 @@ def journal(tmp_path, monkeypatch):
     monkeypatch.delenv(storage.SERVER, raising=False)
 
 
-@pytest.mark.parametrize("name", ["rows", "leak_free", "notebooks", "grid", "ablation"])
+STORED = ["rows", "leak_free", "notebooks", "grid", "ablation", "recipe_muon"]
+
+
+@pytest.mark.parametrize("name", STORED)
 def test_stored_runs_are_adopted_and_nothing_is_left_to_run(name):
     plan = {name: PLAN[name]}
     missing = len(find_todo(plan))
@@ -74,3 +80,55 @@ def test_the_time_of_a_run_grows_with_its_steps(name, monkeypatch):
     config = next(iter(PLAN[name].variants.values()))
     assert time_config(config) == 2.0 * config.steps / 10
     assert steps == [10, 10]
+
+
+def test_a_stack_becomes_a_row_for_each_seed():
+    runs = [{"seed": seed, "val": 2.0 + seed} for seed in (0, 1)]
+    stacks = pd.DataFrame([{"variant": "flat3", "seed": 0, "val": 2.5, "runs": runs}])
+    rows = experiments.one_row_a_seed(stacks).to_dict("records")
+    assert rows == [{"variant": "flat3", **record} for record in runs]
+
+
+def test_a_stack_counts_as_its_runs_in_what_is_left_to_do():
+    plan = {"recipe_lecture": PLAN["recipe_lecture"]}
+    assert len(find_todo(plan)) == SEEDS_A_STACK * len(JUDGED_MODELS)
+
+
+@pytest.mark.parametrize("name", ["recipe_lecture", "recipe_muon"])
+def test_the_beginning_of_a_stored_run_is_what_training_gives_today(name):
+    records = load_results(name)
+    of_flat3 = records[records["variant"] == "flat3"].set_index("seed")
+    record = of_flat3.loc[3]
+    config = RunConfig(**record["config"])
+    window = 1_000 if name == "recipe_lecture" else 100  # steps for each point
+    points = 2
+
+    def stop(history):
+        return len(history.losses) == points * window
+
+    found = run(config, 3, on_step=stop)["curve"]
+    found = pd.Series(found).groupby(lambda i: i * 100 // window).mean()
+    assert found.tolist() == pytest.approx(record["curve"][:points], abs=0.005)
+    other = of_flat3.loc[4]["curve"][:points]
+    assert found.tolist() != pytest.approx(other, abs=0.0005)
+
+
+@pytest.mark.parametrize(
+    "name, recipe", [("recipe_lecture", LECTURE), ("recipe_muon", MUON)]
+)
+def test_the_stored_recipes_are_those_of_today(name, recipe):
+    records = load_results(name)
+    assert list(records["variant"].unique()) == list(JUDGED_MODELS)
+    for variant, runs in records.groupby("variant"):
+        expected = with_recipe(JUDGED_MODELS[variant], recipe)
+        assert all(RunConfig(**config) == expected for config in runs["config"])
+        seeds = 16 if name == "recipe_muon" else SEEDS_A_STACK
+        assert sorted(runs["seed"]) == list(range(seeds))
+
+
+def test_the_recipe_of_muon_is_near_the_searchs_best():
+    search = load_results("muon_search")
+    assert len(search) == experiments.TRIALS
+    best = search.loc[search["val"].idxmin(), "config"]
+    for field in ("lr", "embedding_boost", "matrix_lr", "matrix_decay"):
+        assert getattr(MUON, field) == pytest.approx(best[field], rel=0.02)
