@@ -21,6 +21,14 @@ from torch import Generator, nn, zeros
 from course.comparisons import *
 from course.convolution import *
 from course.costs import *
+from course.diagrams.blocks import draw_block, draw_gradients
+from course.diagrams.memory import draw_memory
+from course.diagrams.norms import draw_cubes, draw_ladder
+from course.diagrams.pairs import draw_pairs
+from course.diagrams.stacks import draw_stack, draw_trees_into_stack
+from course.diagrams.surprise import draw_name
+from course.diagrams.trees import draw_flat_against_tree
+from course.diagrams.windows import draw_windows
 from course.drawings import *
 from course.exercises import __all__ as answer_checks
 from course.exercises import train_within_budget
@@ -952,6 +960,39 @@ TABLE = [
         "no journal can be kept at .*No such file or",
     ),
     ('open_study(5, FILES / "x")', "name is 5: give a text"),
+    # course.diagrams
+    ("draw_windows(FLAT, VOCAB, 'emma')", "models is a Sequential: give a list of"),
+    ("draw_windows([], VOCAB, 'emma')", "models is empty: give a list of flat models"),
+    ("draw_windows([NET], VOCAB, 'emma')", "models fuses nothing: give a flat model"),
+    ("draw_windows([FLAT], VOCAB, 'e')", "'e' is too short: give 2 characters or more"),
+    ("draw_windows([FLAT], VOCAB, 'emmA')", r"holds the unknown \['A'\]: use"),
+    ("draw_flat_against_tree(FLAT, NET, VOCAB, 'emma')", "tree fuses nothing: give a"),
+    ("draw_flat_against_tree(FLAT, TREE, VOCAB, None)", "context is None: give a text"),
+    (
+        "draw_flat_against_tree(FLAT, TREE, VOCAB, 'emmaem')",
+        "6 positions cannot be grouped by 8: take a divisor",
+    ),
+    ("draw_memory('emmaem')", f"block_size is 6: {TREES}"),
+    ("draw_memory('emma', channels=0)", f"channels is 0: {WHOLE}"),
+    ("draw_cubes(None, BatchNorm1d)", r"before is None: give a function, without \(\)"),
+    (
+        "draw_cubes(BatchNorm1d, BatchNorm1d, shape=(1, 4, 68))",
+        r"shape is \(1, 4, 68\): give \(B, T, C\), such as .*, with B > 1 and T < 9",
+    ),
+    ("draw_ladder({'a': [2.0]}, {})", r"val lacks \['a'\]: give a loss for each"),
+    ("draw_ladder({'a': [2.0]}, {'a': 'x'})", r"val\['a'\] is 'x': give \{name: loss"),
+    ("draw_ladder({}, {'a': 2.0})", "curves is empty: give one curve or more"),
+    ("draw_pairs([2.0, 2.1], [2.0])", "old has 2 losses and new has 1: give both for"),
+    ("draw_pairs(None, [2.0])", "old is None: give a list or a column of numbers"),
+    ("draw_trees_into_stack('emm.a')", "'emm.a' holds the end mark '.': take it out"),
+    ("draw_trees_into_stack('emma', 6)", f"block_size is 6: {TREES}"),
+    ("draw_stack(TREE, '.emma', 2)", "network has no causal convolution: give as_conv"),
+    ("draw_stack(NET, '.emma', 5)", "at is 5: the text has the positions 0 to 4"),
+    ("draw_stack(NET, '.emma', -1)", "at is -1: give a whole number, 0 or more"),
+    ("draw_block(TREE, VOCAB, '.emma')", "network is a Sequential: give a WaveNet"),
+    ("draw_gradients({}, X, Y)", "networks is empty: give {text: WaveNet}, one or"),
+    ("draw_gradients({'a': TREE}, X, X)", r"networks\['a'\] is .*: give a WaveNet"),
+    ("draw_name(TREE, VOCAB, 'emma')", "network is a Sequential: give a WaveNet"),
     # course.explorers
     ("TreeExplorer(None)", "vocab is None: give a Vocab, such as Vocab"),
     ("TreeExplorer(NAMES)", "vocab is .*: give a Vocab, such as Vocab"),

@@ -36,7 +36,11 @@ NORMAL = 11
 LARGE = 13
 Place = tuple[float, float]
 # From -1 over 0 to +1
-NUMBERS = LinearSegmentedColormap.from_list("numbers", [NEGATIVE, PAPER, POSITIVE])
+NUMBERS = LinearSegmentedColormap.from_list(
+    "numbers",
+    [NEGATIVE, PAPER, POSITIVE],
+    N=257,  # an odd number of colours: the middle one is the paper
+)
 TILES = {  # what a tile looks like: its face, its frame, its letter
     "plain": (PAPER, INK, INK),
     "looked at": (LOOKED_AT, INK, INK),
@@ -119,7 +123,7 @@ def chip(
     width = len(values) * cell
     x, y = corner
     ax.imshow(
-        values.detach()[None],  # (1, C)
+        values.detach().numpy()[None],  # (1, C)
         extent=(x, x + width, y, y + height),
         aspect="auto",
         cmap=NUMBERS,

@@ -88,7 +88,7 @@ def draw_chances(
     ax: plt.Axes, chances: Tensor, wanted: list[int], vocab: Vocab
 ) -> None:
     """A column of probabilities for each position, dark where likely."""
-    ax.imshow(chances.T, cmap=INKED, vmin=0, vmax=1, aspect="auto")
+    ax.imshow(chances.T.numpy(), cmap=INKED, vmin=0, vmax=1, aspect="auto")
     ax.plot(range(len(wanted)), wanted, "o", ms=13, mfc="none", mec=LOOKED_AT, mew=2)
     ax.set_yticks(range(len(vocab)), vocab.itos, family="monospace", size=SMALL)
     ax.set_ylabel("how likely is each character?")
@@ -96,7 +96,7 @@ def draw_chances(
 
 def draw_gates(ax: plt.Axes, gates: Tensor) -> None:
     """A row for each block, dark where the gates are open."""
-    ax.imshow(gates, cmap=INKED, vmin=0, vmax=1, aspect="auto", origin="lower")
+    ax.imshow(gates.numpy(), cmap=INKED, vmin=0, vmax=1, aspect="auto", origin="lower")
     for (block, t), value in np.ndenumerate(gates.numpy()):
         color = PAPER if value > 0.5 else INK
         ax.text(t, block, f"{value:.1f}".lstrip("0"), color=color, size=SMALL - 2,

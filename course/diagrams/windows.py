@@ -50,6 +50,7 @@ def draw_windows(models: list[Sequential], vocab: Vocab, name: str) -> plt.Figur
     """
     if len(name) < 2:
         raise ValueError(f"the name {name!r} is too short: give 2 characters or more")
+    vocab.encode(name)  # raises an error that names unknown characters
     read = name[:-1]
     sizes = [window_of(model) for model in models]
     shown = max(*sizes, len(read)) if len(sizes) > 1 else max(sizes[0], len(read) + 1)

@@ -8,6 +8,7 @@ import nbformat
 
 PICTURE = "image/png"
 WIDGET = "application/vnd.jupyter.widget-view+json"
+WIDEST = 740  # CSS pixels: wider pictures scroll on a phone
 NOTE = (
     '<p class="widget-note">In JupyterLab sliders and buttons stand here. A page '
     "cannot run them: the same functions, called once, made the figures and tables "
@@ -24,6 +25,15 @@ def alternative(cell) -> str:
     return "; ".join(filter(None, texts))
 
 
+def is_narrow(cell) -> bool:
+    """Whether all pictures of a cell can be read when a phone shrinks them."""
+    widths = []
+    for output in cell.outputs:
+        if PICTURE in output.get("data", {}):
+            widths.append(output.metadata.get(PICTURE, {}).get("width", WIDEST + 1))
+    return max(widths, default=0) <= WIDEST
+
+
 def page(content: str, name: str) -> str:
     """The text of a notebook file `name`, ready to be a page."""
     notebook = nbformat.reads(content, as_version=4)
@@ -34,7 +44,10 @@ def page(content: str, name: str) -> str:
         if cell.cell_type != "code":
             continue
         if text := alternative(cell):
-            cell.metadata["mystnb"] = {"image": {"alt": text}}
+            image = {"alt": text}
+            if is_narrow(cell):
+                image["classes"] = "whole"
+            cell.metadata["mystnb"] = {"image": image}
         for output in cell.outputs:
             if WIDGET in output.get("data", {}):
                 output.data = {"text/html": NOTE}
