@@ -3,13 +3,14 @@
 import optuna
 import pandas as pd
 import pytest
+import torch
 
 from course import storage, studies
 from course.comparisons import load_results
 from course.recipes import JUDGED_MODELS, LECTURE, MUON, with_recipe
-from course.runs import RunConfig, run
+from course.runs import RunConfig, load_data
 from course.wavenet import WaveNetConfig
-from helpers import History
+from helpers import History, smooth, train
 from tools import experiments
 from tools.experiments import SEEDS, Study, adopt, find_todo, make_studies, time_config
 from tools.stacks import SEEDS_A_STACK
@@ -106,8 +107,10 @@ def test_the_beginning_of_a_stored_run_is_what_training_gives_today(name):
     def stop(history):
         return len(history.losses) == points * window
 
-    found = run(config, 3, on_step=stop)["curve"]
-    found = pd.Series(found).groupby(lambda i: i * 100 // window).mean()
+    vocab, data = load_data(config.block_size)
+    model = config.build(len(vocab), generator=torch.Generator().manual_seed(3))
+    history = train(model, *data["train"], config, seed=3, progress=False, on_step=stop)
+    found = smooth(history.losses, window)
     assert found.tolist() == pytest.approx(record["curve"][:points], abs=0.005)
     other = of_flat3.loc[4]["curve"][:points]
     assert found.tolist() != pytest.approx(other, abs=0.0005)
@@ -132,3 +135,20 @@ def test_the_recipe_of_muon_is_near_the_searchs_best():
     best = search.loc[search["val"].idxmin(), "config"]
     for field in ("lr", "embedding_boost", "matrix_lr", "matrix_decay"):
         assert getattr(MUON, field) == pytest.approx(best[field], rel=0.02)
+
+
+def test_complete_stacks_of_stored_runs_are_adopted(monkeypatch):
+    rows = []
+    study = PLAN["recipe_lecture"]
+    for seed in range(SEEDS_A_STACK):
+        for variant in ("flat3", "flat8"):
+            config = vars(study.variants[variant])
+            versions = {"torch": torch.__version__}
+            run = {"val": 2.0, "seconds": 1.0, "config": config, "versions": versions}
+            rows.append({"variant": variant, "seed": seed, **run})
+    some = pd.DataFrame(rows[:-1])  # a run of flat8 is missing
+    monkeypatch.setattr(experiments, "load_results", lambda name: some)
+    adopt("recipe_lecture", study)
+    left = find_todo({"recipe_lecture": study})
+    assert study.variants["flat3"] not in left and study.variants["flat8"] in left
+    assert len(left) == SEEDS_A_STACK * (len(study.variants) - 1)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Generator
 
+from course import runs
 from course.recipes import JUDGED_MODELS, RECIPES, with_recipe
 from course.runs import RunConfig, load_data, run
 from helpers import evaluate, train
@@ -42,8 +43,12 @@ def test_a_stack_learns_what_its_seeds_learn_alone(name):
 
 
 def test_the_records_of_a_stack_are_those_of_runs(monkeypatch):
+    vocab, data = load_data(3)
+    few = {split: (X[:5_000], Y[:5_000]) for split, (X, Y) in data.items()}
+    for module in (stacks, runs):
+        monkeypatch.setattr(module, "load_data", lambda *which: (vocab, few))
     monkeypatch.setattr(stacks, "SEEDS_A_STACK", 2)
-    config = with_recipe(RunConfig(architecture="flat", hidden=8), FEW)
+    config = with_recipe(RunConfig(architecture="flat", block_size=3, hidden=8), FEW)
     found = run_stack(config, 1)
     assert [record["seed"] for record in found["runs"]] == [2, 3]
     for record in found["runs"]:

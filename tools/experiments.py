@@ -28,7 +28,7 @@ from course.runs import LECTURE_MODELS, RunConfig, load_data, load_splits, run
 from course.studies import open_study, run_study
 from course.wavenet import WaveNet, WaveNetConfig, run_wavenet, train_wavenet
 from helpers import TrainConfig, train
-from tools.stacks import SEEDS_A_STACK, run_stack
+from tools.stacks import SEEDS_A_STACK, as_stack, run_stack
 
 SEEDS = {
     "rows": 16,
@@ -36,7 +36,9 @@ SEEDS = {
     "final": 8,
     "grid": 2,
     "ablation": 6,
+    "recipe_lecture": 8,  # in whole stacks of so many
     "recipe_muon": 16,
+    "muon_longer": 8,
 }
 COMPARISONS = ["rows", "leak_free"]  # to which seeds are added, if not told otherwise
 # Raise it when an edit changes what a run computes: then all are run again. With the
@@ -44,7 +46,6 @@ COMPARISONS = ["rows", "leak_free"]  # to which seeds are added, if not told oth
 VERSION = "1"
 NOTEBOOK_SEED = 42  # SEED of notebooks 02 to 04
 TRIALS = 24  # of each search
-STACKS = 1  # of the lecture's recipe, each of SEEDS_A_STACK seeds
 SEARCHES = ["search", "muon_search"]
 TIMED_STEPS = 10  # of each model, for the estimate; more of a run of many steps
 MARGIN = 1.3  # on the estimate: evaluation, and workers that slow each other
@@ -60,6 +61,7 @@ for name, config in JUDGED_MODELS.items():
     LEAK_FREE[name] = replace(config, leak_free=True)
     BY_LECTURE[name] = with_recipe(config, RECIPES["lecture"])
     BY_MUON[name] = with_recipe(config, RECIPES["Muon"])
+LONGER_MUON = {"tree_large": replace(BY_MUON["tree_large"], steps=2_500)}
 TUNED_ON = ["flat8", "tree_fixed", "tree_large"]  # by the search for Muon's rates
 
 FULL = WaveNetConfig()
@@ -156,6 +158,7 @@ def run_and_keep(config: WaveNetConfig, seed: int) -> dict:
 
 def make_studies(seeds: dict[str, int]) -> dict[str, Study]:
     """{name: study} in the order of running; final needs the results before it."""
+    stacks = range(seeds["recipe_lecture"] // SEEDS_A_STACK)
     return {
         "rows": Study(JUDGED_MODELS | LONGER, range(seeds["rows"]), run),
         "leak_free": Study(LEAK_FREE, range(seeds["leak_free"]), run),
@@ -166,7 +169,8 @@ def make_studies(seeds: dict[str, int]) -> dict[str, Study]:
         "ablation": Study(ABLATION, range(seeds["ablation"]), run_wavenet),
         "muon_search": Study({"search": propose_muon}, range(TRIALS), run_recipe),
         "recipe_muon": Study(BY_MUON, range(seeds["recipe_muon"]), run),
-        "recipe_lecture": Study(BY_LECTURE, range(STACKS), run_stack),
+        "muon_longer": Study(LONGER_MUON, range(seeds["muon_longer"]), run),
+        "recipe_lecture": Study(BY_LECTURE, stacks, run_stack),
         "wavenet_long": Study({"long": LONG}, [0], run_and_keep),
     }
 
@@ -245,14 +249,28 @@ def one_row_a_seed(stacks: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def stored_records(name: str, study: Study) -> dict[tuple[str, int], dict]:
+    """{(variant, seed): record} of the stored runs, or of complete stacks of them."""
+    table = load_results(name)
+    records = {}
+    if study.run is run_stack:
+        for variant, runs in table.groupby("variant"):
+            for number, stack in runs.groupby(runs["seed"] // SEEDS_A_STACK):
+                if len(stack) == SEEDS_A_STACK:
+                    runs = stack.drop(columns="variant").to_dict("records")
+                    records[variant, number] = as_stack(runs)
+        return records
+    for record in table.to_dict("records"):
+        records[record["variant"], record["seed"]] = record
+    return records
+
+
 def adopt(name: str, study: Study) -> None:
     """Puts the stored runs with unchanged configs into the journal as finished."""
     journal = open_study(name)
     trials = journal.get_trials(deepcopy=False)
     known = {trial.user_attrs.get("cell") for trial in trials}
-    records = {}
-    for record in load_results(name).to_dict("records"):
-        records[record["variant"], record["seed"]] = record
+    records = stored_records(name, study)
     for key, cell in make_cells(*study).items():
         record = records.get((cell.variant, cell.seed))
         if key in known or not record or restored(record, cell) != cell.config:

@@ -221,6 +221,11 @@ def run_stack(config: RunConfig, number: int) -> dict:
         samples = sample(model, vocab, config.block_size, generator=generator)
         record = make_record(config, model, history, losses=losses, samples=samples)
         runs.append({"seed": seed, **record})
+    return as_stack(runs)
+
+
+def as_stack(runs: list[dict]) -> dict:
+    """One record of the records of several seeds."""
     return {
         "val": sum(record["val"] for record in runs) / len(runs),
         "seconds": sum(record["seconds"] for record in runs),
