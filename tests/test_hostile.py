@@ -25,6 +25,7 @@ from course.diagrams.blocks import draw_block, draw_gradients
 from course.diagrams.memory import draw_memory
 from course.diagrams.norms import draw_cubes, draw_ladder
 from course.diagrams.pairs import draw_pairs
+from course.diagrams.poster import draw_poster
 from course.diagrams.stacks import draw_stack, draw_trees_into_stack
 from course.diagrams.surprise import draw_name
 from course.diagrams.trees import draw_flat_against_tree
@@ -984,6 +985,8 @@ TABLE = [
     ("draw_ladder({}, {'a': 2.0})", "curves is empty: give one curve or more"),
     ("draw_pairs([2.0, 2.1], [2.0])", "old has 2 losses and new has 1: give both for"),
     ("draw_pairs(None, [2.0])", "old is None: give a list or a column of numbers"),
+    ("draw_poster(None, {})", "series is None: give a table with the columns param"),
+    ("draw_poster(RESULTS, {})", r"series lacks \['parameters', 'unseen'"),
     ("draw_trees_into_stack('emm.a')", "'emm.a' holds the end mark '.': take it out"),
     ("draw_trees_into_stack('emma', 6)", f"block_size is 6: {TREES}"),
     ("draw_stack(TREE, '.emma', 2)", "network has no causal convolution: give as_conv"),
