@@ -102,8 +102,8 @@ def parameter_groups(model, *, table: type, matrix: type) -> dict[str, list[Tens
     groups = {"tables": [], "matrices": [], "others": []}
     hidden = list(model.layers[:-1])
     while hidden:
-        layer = hidden.pop()
-        hidden += layer.layers
+        layer = hidden.pop(0)
+        hidden = [*layer.layers, *hidden]
         if isinstance(layer, table):
             groups["tables"].append(layer.weight)
         elif isinstance(layer, matrix):
