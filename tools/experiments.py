@@ -22,6 +22,7 @@ from tqdm import tqdm
 from course.cells import make_cells, make_result
 from course.checks import check_integer
 from course.comparisons import RESULTS, load_results
+from course.explorers.stored import make_explorer_grid, run_and_pack
 from course.identity import release
 from course.runs import LECTURE_MODELS, RunConfig, load_data, load_splits, run
 from course.studies import open_study, run_study
@@ -126,6 +127,7 @@ def make_studies(seeds: dict[str, int]) -> dict[str, Study]:
         "grid": Study(make_grid(), range(seeds["grid"]), run),
         "ablation": Study(ABLATION, range(seeds["ablation"]), run_wavenet),
         "wavenet_long": Study({"long": LONG}, [0], run_and_keep),
+        "explorer_grid": Study(make_explorer_grid(), [0], run_and_pack),
     }
 
 

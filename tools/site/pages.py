@@ -1,9 +1,11 @@
 """Makes a notebook a page of the site.
 
 Its pictures get the alternative texts that stand in their outputs (see
-course.drawings.show), and its widgets, which need a kernel, a note.
+course.drawings.show), and its explorers a place where they run (see explorers.py).
+Other widgets, which need a kernel, get a note.
 """
 
+import explorers
 import nbformat
 
 PICTURE = "image/png"
@@ -24,6 +26,15 @@ def alternative(cell) -> str:
     return "; ".join(filter(None, texts))
 
 
+def explorer_of(notebook) -> dict:
+    """What the first explorer of a notebook says of itself: script and state."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "explorer" in output.get("metadata", {}):
+                return output.metadata["explorer"]
+    raise ValueError("the notebook shows no explorer: run it with make notebooks")
+
+
 def page(content: str, name: str) -> str:
     """The text of a notebook file `name`, ready to be a page."""
     notebook = nbformat.reads(content, as_version=4)
@@ -37,5 +48,7 @@ def page(content: str, name: str) -> str:
             cell.metadata["mystnb"] = {"image": {"alt": text}}
         for output in cell.outputs:
             if WIDGET in output.get("data", {}):
-                output.data = {"text/html": NOTE}
+                is_live = "explorer" in output.metadata
+                html = explorers.place(output) if is_live else NOTE
+                output.data = {"text/html": html}
     return nbformat.writes(notebook)
