@@ -8,7 +8,6 @@ from io import BytesIO
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
-import torch
 from matplotlib.figure import Figure
 
 from course import fusions as fusions_module
@@ -16,11 +15,10 @@ from course.explorers.backdrop import Backdrop
 from course.explorers.grid import GridExplorer
 from course.explorers.panel import TrainPanel
 from course.explorers.reuse import ReuseExplorer
-from course.explorers.tree import TreeExplorer, draw_tree, levels_of
 from course.explorers.windows import WindowsExplorer, share_cut_off
 from course.fusions import characters_of, fusions, kind_of
 from course.runs import RunConfig, load_splits
-from helpers import History, Vocab, build_flat, build_tree, count_parameters
+from helpers import History, Vocab, build_flat, count_parameters
 
 GRID = "data/results/grid.jsonl"
 PATIENCE = 30  # seconds that a thread may take before a test gives up
@@ -45,11 +43,6 @@ def records(pytestconfig):
 @pytest.fixture
 def windows(vocab, val_names):
     return WindowsExplorer(vocab, val_names)
-
-
-@pytest.fixture
-def tree(vocab):
-    return TreeExplorer(vocab)
 
 
 @pytest.fixture
@@ -300,55 +293,12 @@ def test_the_seed_of_the_notebook_is_the_seed_of_the_training(
     assert seeds == [42, 7]
 
 
-# ---- 03: tree ----------------------------------------------------------------------
-def test_tree_picture_and_counts_follow_each_slider(tree, vocab):
-    before = tree.image.value
-    for block_size, hidden in ((2, 68), (16, 68), (8, 4), (8, 256)):
-        tree.block_size.value = block_size
-        tree.hidden.value = hidden
-        model = build_tree(len(vocab), block_size, hidden=hidden)
-        flat = build_flat(len(vocab), block_size, hidden=hidden)
-        text = tree.counts.value
-        assert f"tree {count_parameters(model):,} parameters" in text
-        assert f"same width {count_parameters(flat):,}" in text
-        assert f"(32, {block_size}, 10)" in text
-        assert tree.image.value != before
-    tree.hidden.value = 68
-    assert tree.image.value == before == draw_tree(".diondra", vocab)
-    assert "22,397 parameters" in tree.counts.value
-
-
-def test_the_tree_stands_over_the_last_characters_of_the_name(tree, vocab):
-    tree.name.value = "Christopher"
-    assert tree.image.value == draw_tree("istopher", vocab)
-    tree.name.value = "al"
-    assert tree.image.value == draw_tree("......al", vocab)
-
-
-def test_tree_says_what_is_wrong(tree):
-    before = tree.image.value
-    tree.name.value = "di0n"
-    assert "unknown" in tree.counts.value
-    assert tree.image.value == before
-    tree.name.value = "diondra"
-    assert "22,397 parameters" in tree.counts.value
-    for block_size in (0, 6, -2):
-        assert "2, 4, 8, 16" in tree.describe(block_size, 68)
-
-
-def test_only_powers_of_two_are_offered(tree, grid, reuse):
-    for explorer in (tree, grid, reuse):
+# ---- 05: grid ----------------------------------------------------------------------
+def test_only_powers_of_two_are_offered(grid, reuse):
+    for explorer in (grid, reuse):
         assert list(explorer.block_size.options) == [2, 4, 8, 16]
 
 
-def test_levels_have_the_shapes_of_the_model(vocab):
-    model = build_tree(len(vocab), 8, hidden=5)
-    outputs = levels_of(model, torch.zeros(4, 8, dtype=torch.long))
-    shapes = [tuple(output.shape) for output in outputs]
-    assert shapes == [(4, 8, 10), (4, 4, 5), (4, 2, 5), (4, 5)]
-
-
-# ---- 05: grid ----------------------------------------------------------------------
 def test_grid_text_and_picture_follow_the_chosen_cell(grid, records):
     pictures = set()
     for architecture in ("flat", "tree"):
@@ -532,7 +482,7 @@ WRONG_NAMES = [
 ]
 
 
-@pytest.fixture(params=[WindowsExplorer, TreeExplorer, ReuseExplorer])
+@pytest.fixture(params=[WindowsExplorer, ReuseExplorer])
 def with_name(request, vocab):
     """An explorer with a box for a name."""
     if request.param is WindowsExplorer:
@@ -569,15 +519,6 @@ def test_a_composed_and_a_decomposed_accent_are_one_character():
     assert explorer.counts.value == explorer.describe("zoé", 8, 3)
 
 
-def test_a_tree_of_a_wrong_name_is_not_shown(tree):
-    tree.name.value = "di0n"
-    assert tree.image.layout.display == "none"
-    tree.block_size.value = 4
-    assert tree.image.layout.display == "none"
-    tree.name.value = "dion"
-    assert tree.image.layout.display is None
-
-
 @pytest.mark.parametrize("character", [0, -1, 9, 2.0, "2", True, None])
 def test_reuse_of_a_character_that_is_not_there_is_refused(reuse, character):
     for method in (reuse.reuse, reuse.describe, reuse.picture):
@@ -586,10 +527,9 @@ def test_reuse_of_a_character_that_is_not_there_is_refused(reuse, character):
 
 
 @pytest.mark.parametrize("block_size", [0, 6, 8.0, "8", True, None])
-def test_a_block_size_that_is_none_is_refused(reuse, windows, tree, block_size):
+def test_a_block_size_that_is_none_is_refused(reuse, windows, block_size):
     with pytest.raises(ValueError, match="block_size is .*2, 4, 8"):
         reuse.picture("eve", block_size, 1)
-    assert "block_size is" in tree.describe(block_size, 68)
     if block_size != 6:
         assert "block_size is" in windows.describe(block_size, 200, "eve")
 
@@ -618,7 +558,6 @@ WRONG_ARGUMENTS = [
     lambda vocab: WindowsExplorer(vocab, [3]),
     lambda vocab: WindowsExplorer(vocab, ["emma"], seed="42"),
     lambda vocab: WindowsExplorer(vocab, ["emma"], seed=1.5),
-    lambda vocab: TreeExplorer(["emma"]),
     lambda vocab: ReuseExplorer({}),
     lambda vocab: ReuseExplorer(vocab, name="em3ma"),
     lambda vocab: ReuseExplorer(vocab, name=7),
@@ -728,7 +667,7 @@ def widgets_of(widget):
         yield from widgets_of(child)
 
 
-@pytest.mark.parametrize("explorer", ["windows", "tree", "grid", "reuse"])
+@pytest.mark.parametrize("explorer", ["windows", "grid", "reuse"])
 def test_a_page_loaded_anew_or_a_second_tab_shows_what_stands_now(explorer, request):
     """JupyterLab asks the kernel for the state of each widget, and shows that."""
     explorer = request.getfixturevalue(explorer)

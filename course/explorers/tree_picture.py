@@ -126,7 +126,7 @@ def draw_chip(ax: Axes, vector: Tensor, x: float, y: float, *, cell: float) -> N
     cell = min(cell, 0.8 / columns)
     cells = torch.zeros(columns * ROWS)
     cells[: len(vector)] = vector
-    pixels = cells.reshape(columns, ROWS).T  # (ROWS, columns)
+    pixels = cells.reshape(columns, ROWS).T.numpy()  # (ROWS, columns)
     wide = columns * cell / 2
     high = ROWS * CELL / 2
     box = (x - wide, x + wide, y - high, y + high)

@@ -13,7 +13,7 @@ function rowOf(x, row) {
   return x.values.subarray(row * x.columns, (row + 1) * x.columns);
 }
 
-// ---- Layers -------------------------------------------------------------------------
+// ---- Layers ----------------------------------------
 
 // Row i of the table for each number i: (T) -> (T, C).
 function embedding(tokens, weight) {
@@ -103,7 +103,7 @@ function softmax(logits, temperature = 1) {
   return weights.map((weight) => weight / total);
 }
 
-// ---- Models -------------------------------------------------------------------------
+// ---- Models ----------------------------------------
 
 // A flat model or a tree over a window of tokens. `levels` are the outputs of the
 // embedding and of each tanh, the last one with a single row.
@@ -149,7 +149,7 @@ function runWavenet(model, tokens) {
   return { blocks, logits: apply("out", hidden) };
 }
 
-// ---- Weights ------------------------------------------------------------------------
+// ---- Weights ----------------------------------------
 
 // The arrays, and what is said about them, of bytes that packing.py made.
 function unpack(view) {

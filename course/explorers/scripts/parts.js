@@ -15,7 +15,7 @@ function render(Explorer, { model, el }) {
   return () => explorer.close && explorer.close();
 }
 
-// ---- Elements -----------------------------------------------------------------------
+// ---- Elements ----------------------------------------
 function setUp(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     element.setAttribute(name, value);
@@ -57,7 +57,7 @@ function onceAFrame(draw) {
   };
 }
 
-// ---- Numbers as words -----------------------------------------------------------------
+// ---- Numbers as words ----------------------------------------
 function thousands(number) {
   return number.toLocaleString("en");
 }
@@ -86,7 +86,7 @@ function bestThree(probabilities, characters) {
   return parts.join(", ");
 }
 
-// ---- Pieces of pictures -----------------------------------------------------------------
+// ---- Pieces of pictures ----------------------------------------
 
 // A character is a tile with the letter in it; a dot (padding) is a pale one.
 function tile(character, { x, y, size, kind = "" }) {
@@ -190,9 +190,9 @@ function lossCurves(runs, { steps, lowest = 1.9, highest = 3.4 }) {
   return root;
 }
 
-// ---- Controls ---------------------------------------------------------------------------
+// ---- Controls ----------------------------------------
 
-// A slider over a list of values, with its value beside it. `set` moves it from outside.
+// A slider over a list of values, with its value beside it; `set` moves it, too.
 function slider({ name, values, value, onChange }) {
   const range = { type: "range", min: 0, max: values.length - 1, step: 1 };
   const input = html("input", { ...range, "aria-label": name });
@@ -244,10 +244,13 @@ function nameProblem(name, characters) {
     return `${thousands(letters.length)} characters: type at most ${LONGEST}.`;
   }
   const [end, ...known] = characters;
-  if (letters.includes(end)) return `“${end}” marks the end of a name: leave it out.`;
+  if (letters.includes(end)) {
+    return `“${end}” marks the end of a name: leave it out.`;
+  }
   const unknown = letters.find((it) => !known.includes(it));
   if (unknown === undefined) return "";
-  return `“${unknown}” is no letter of these names: use ${known[0]} to ${known.at(-1)}.`;
+  const allowed = `use ${known[0]} to ${known.at(-1)}`;
+  return `“${unknown}” is no letter of these names: ${allowed}.`;
 }
 
 // A box to type a name in. Under it one line is kept for what is wrong; while something
@@ -283,8 +286,8 @@ function announcer() {
   return { root, say };
 }
 
-// Things to look at, in rows from below. The tab key reaches one of them, and arrow keys
-// go from there to the next in the row, or to the row above or below.
+// Things to look at, in rows from below. The tab key reaches one of them, and arrow
+// keys go from there to the next in the row, or to the row above or below.
 function arrowKeys(rows) {
   const all = rows.flat();
   const choose = (chosen) => {

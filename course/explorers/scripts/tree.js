@@ -153,7 +153,8 @@ class TreeExplorer {
       row.forEach((node, index) => this.watch(node, { panel, level: i + 1, index }))
     );
     drawn.areas.forEach((area, i) => this.watch(area, { panel, level: i + 1 }));
-    return `the ${panel} model expects ${bestThree(run.probabilities, this.characters)}`;
+    const expected = bestThree(run.probabilities, this.characters);
+    return `the ${panel} model expects ${expected}`;
   }
 
   watch(element, looked) {
@@ -216,14 +217,15 @@ class TreeExplorer {
     const size = `${thousands(rows * columns)} weights, ${rows} × ${columns}`;
     if (panel === "flat") return `One matrix for all characters: ${size}, used once.`;
     if (uses === 1) return `The last fusion: ${size}, used once.`;
-    return `All ${uses} nodes of this level share one matrix: ${size}, used ${uses} times.`;
+    const shared = `All ${uses} nodes of this level share one matrix`;
+    return `${shared}: ${size}, used ${uses} times.`;
   }
 
   // What the line says while nothing is looked at.
   standing() {
     const name = this.model.get("name");
     const size = this.model.get("block_size");
-    const point = "Point at a node or a matrix (or use the tab key and the arrow keys).";
+    const point = "Point at a node or a matrix, by mouse or by tab and arrow keys.";
     if (this.model.get("missing")) return this.model.get("missing");
     if (name.length <= size) return point;
     return `“${name.slice(0, name.length - size)}” is cut off. ${point}`;
@@ -290,7 +292,7 @@ const TOO_WIDE =
   "A flat model with so many parameters is too large for this page: " +
   "the one beside the tree has the same width.";
 
-// ---- Words --------------------------------------------------------------------------
+// ---- Words ----------------------------------------
 function kindOf({ architecture, block_size: size }) {
   const kind = architecture === "flat" ? "Flat model" : "Tree of pairs";
   return `${kind}, ${size} characters`;
@@ -310,7 +312,7 @@ function factsOf({ parameters, trained, val, loss, samples }) {
   return words.join(" ");
 }
 
-// ---- The picture of one model ---------------------------------------------------------
+// ---- The picture of one model ----------------------------------------
 
 // The first and the last character that a node reads, counted from 0.
 function readBy({ blockSize, nodes }, level, index) {
@@ -321,77 +323,95 @@ function readBy({ blockSize, nodes }, level, index) {
 // The model over its characters, from below: tiles, chips, distribution; the matrices
 // stand under them. `parts` are the tiles, lines and chips with what they have read.
 function drawModel({ arrays, about }, run, window, characters) {
-  const blockSize = window.length;
   const words = `${kindOf(about)}, its activations and the next character`;
   const root = picture(TREE.width, TREE.height, words);
-  const slot = TREE.inner / blockSize;
-  const top = run.levels.length - 1; // the last level
-  const middle = (level, index) =>
-    slot * (blockSize / run.levels[level].rows) * (index + 0.5);
-  const height = (level) =>
-    TREE.leaves - (level * (TREE.leaves - TREE.root)) / Math.max(1, top);
-  // Cells are as wide as fits when the layer has its largest width.
-  const cell = Math.min(3.4, (2 * slot - 6) / (TREE.largest / 8));
-  const parts = [];
   const lines = svg("g", {});
+  const place = placesOf(run.levels);
+  root.append(lines);
+  const parts = drawTiles(root, place, window, characters);
   const nodes = [];
   const matrices = [];
-  root.append(lines);
-
-  window.forEach((token, i) => {
-    const size = Math.min(30, slot - 2);
-    const place = { x: middle(0, i), y: height(0), size };
-    const element = tile(characters[token], place);
-    root.append(element);
-    parts.push({ element, level: 0, first: i, last: i });
-  });
-  for (let level = 1; level <= top; level++) {
-    const { rows } = run.levels[level];
-    const children = run.levels[level - 1].rows / rows;
-    const span = blockSize / rows;
+  run.levels.forEach((vectors, level) => {
+    const shape = `${vectors.rows} × ${vectors.columns}`;
+    root.append(label(TREE.width, place.y(level) + 4, shape, "soft end"));
+    if (level === 0) return; // the tiles
+    parts.push(...drawWires(lines, place, level));
+    const row = drawNodes(root, place, vectors, level);
+    parts.push(...row);
+    nodes.push(row.map(({ element }) => element));
     matrices.push(arrays[`weight ${level}`]);
-    nodes.push([]);
-    for (let i = 0; i < rows; i++) {
-      const x = middle(level, i);
-      const y = height(level);
-      for (let j = i * children; j < (i + 1) * children; j++) {
-        const from = `${middle(level - 1, j)} ${height(level - 1) - 14}`;
-        const line = svg("path", { class: "wire", d: `M${from}L${x} ${y + 14}` });
-        const width = span / children;
-        lines.append(line);
-        parts.push({ element: line, level, first: j * width, last: (j + 1) * width - 1 });
-      }
-      const values = rowOf(run.levels[level], i);
-      const fits = Math.min(cell, (TREE.inner - 6) / Math.ceil(values.length / 8));
-      const element = svg("g", { class: "node" }, chip(values, { x, y, cell: fits }));
-      root.append(element);
-      nodes[level - 1].push(element);
-      parts.push({ element, level, first: i * span, last: (i + 1) * span - 1 });
-    }
-  }
-  run.levels.forEach(({ rows, columns }, level) => {
-    root.append(label(TREE.width, height(level) + 4, `${rows} × ${columns}`, "soft end"));
   });
-
-  const x = middle(top, 0);
-  lines.append(
-    svg("path", { class: "wire", d: `M${x} ${height(top) - 14}V${TREE.bars + 18}` })
-  );
-  const place = { x: 0, y: TREE.bars, width: TREE.width, height: 84 };
-  root.append(bars(run.probabilities, characters, place));
+  const top = run.levels.length - 1;
+  const d = `M${place.x(top, 0)} ${place.y(top) - 14}V${TREE.bars + 18}`;
+  lines.append(svg("path", { class: "wire", d }));
+  const frame = { x: 0, y: TREE.bars, width: TREE.width, height: 84 };
+  root.append(bars(run.probabilities, characters, frame));
   const areas = drawWeights(root, matrices, run.levels);
-  return { root, nodes, areas, matrices, parts, blockSize };
+  return { root, nodes, areas, matrices, parts, blockSize: window.length };
+}
+
+// Where the middle of each vector is: x(level, index), y(level). `span(level)` is how
+// many characters a vector of the level has read, and `slot` the room of a character.
+function placesOf(levels) {
+  const blockSize = levels[0].rows;
+  const slot = TREE.inner / blockSize;
+  const step = (TREE.leaves - TREE.root) / (levels.length - 1);
+  const span = (level) => blockSize / levels[level].rows;
+  const x = (level, index) => slot * span(level) * (index + 0.5);
+  const y = (level) => TREE.leaves - level * step;
+  return { blockSize, slot, span, x, y };
+}
+
+function drawTiles(root, place, window, characters) {
+  return window.map((token, i) => {
+    const size = Math.min(30, place.slot - 2);
+    const at = { x: place.x(0, i), y: place.y(0), size };
+    const element = tile(characters[token], at);
+    root.append(element);
+    return { element, level: 0, first: i, last: i };
+  });
+}
+
+// A line from each vector of the level below to the node that reads it.
+function drawWires(lines, place, level) {
+  const parts = [];
+  const width = place.span(level - 1);
+  for (let i = 0; i < place.blockSize / width; i++) {
+    const parent = Math.floor((i * width) / place.span(level));
+    const from = `${place.x(level - 1, i)} ${place.y(level - 1) - 14}`;
+    const to = `${place.x(level, parent)} ${place.y(level) + 14}`;
+    const element = svg("path", { class: "wire", d: `M${from}L${to}` });
+    lines.append(element);
+    parts.push({ element, level, first: i * width, last: (i + 1) * width - 1 });
+  }
+  return parts;
+}
+
+// The chips of one level. Cells are as wide as fits when the layer is at its widest.
+function drawNodes(root, place, vectors, level) {
+  const widest = (2 * place.slot - 6) / (TREE.largest / 8);
+  const fitting = (TREE.inner - 6) / Math.ceil(vectors.columns / 8);
+  const cell = Math.min(3.4, widest, fitting);
+  const span = place.span(level);
+  const parts = [];
+  for (let i = 0; i < vectors.rows; i++) {
+    const at = { x: place.x(level, i), y: place.y(level), cell };
+    const element = svg("g", { class: "node" }, chip(rowOf(vectors, i), at));
+    root.append(element);
+    parts.push({ element, level, first: i * span, last: (i + 1) * span - 1 });
+  }
+  return parts;
 }
 
 // The matrices of the hidden layers, side by side; the rectangles.
 function drawWeights(root, matrices, levels) {
-  const y = TREE.weights;
-  root.append(label(0, y - 66, "weights of each level, and how often they are used", "soft"));
+  const words = "weights of each level, and how often they are used";
+  root.append(label(0, TREE.weights - 66, words, "soft"));
   let left = 0;
   return matrices.map((matrix, i) => {
     const uses = levels[i + 1].rows;
     const width = Math.max(64, matrix.rows * 0.22 + 12);
-    const area = weightsArea(matrix, { x: left + width / 2, y, uses });
+    const area = weightsArea(matrix, { x: left + width / 2, y: TREE.weights, uses });
     left += width;
     root.append(area);
     return area;
