@@ -1,9 +1,10 @@
 """The weights of a model as bytes, for the explorers' scripts, and back.
 
 A packed model is four bytes (the length of what follows them), a text in JSON that
-names its arrays, and the arrays one after the other. A matrix is stored as float32, or
-as int8: whole numbers from -127 to 127 and a scale for each column. Rows of numbers,
-such as biases, are always float32. `scripts/network.js` reads the same bytes.
+names its arrays, and the arrays one after the other. A matrix is stored as float32, as
+float16 (three digits), or as int8: whole numbers from -127 to 127 and a scale for each
+column. Rows of numbers, such as biases, are always float32. `scripts/network.js` reads
+the same bytes.
 """
 
 import json
@@ -16,7 +17,7 @@ from torch import Tensor
 from course.checks import check_choice, check_kind, checked
 from helpers import BatchNorm1d, Embedding, FlattenConsecutive, Linear, Sequential, Tanh
 
-KINDS = ("float32", "int8")
+KINDS = ("float32", "float16", "int8")
 MOST = 127  # the largest number that int8 stores here
 WORD = 4  # every array begins at a multiple of so many bytes
 Arrays = dict[str, np.ndarray]
@@ -106,7 +107,7 @@ def pack(arrays: Arrays, about: dict | None = None, *, kind: str = "float32") ->
         if chosen == "int8":
             pieces += rounded(array)
         else:
-            pieces.append(array)
+            pieces.append(array.astype(chosen))
     header = json.dumps({"about": about or {}, "arrays": entries}).encode()
     body = b"".join(padded(piece.tobytes()) for piece in pieces)
     header = padded(header, b" ")
@@ -151,7 +152,7 @@ def read_array(packed: bytes, start: int, entry: dict) -> tuple[np.ndarray, int]
         start += WORD * columns
     numbers = np.frombuffer(packed, entry["kind"], rows * columns, start)
     array = numbers.reshape(rows, columns) * np.float32(scales)
-    if entry["name"].startswith("bias"):
+    if "bias" in entry["name"].split():
         array = array[0]
     size = numbers.nbytes
     return array, start + size + -size % WORD

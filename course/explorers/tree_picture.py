@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from course.colors import INK, NEGATIVE, PAPER, POSITIVE, WEIGHTS, WIRE
-from course.drawings import as_png
+from course.drawings import LOOKS, as_png
 from course.explorers.packing import Arrays, model_of
 from helpers import END, Embedding, Sequential, Tanh, eval_mode
 
@@ -18,6 +18,7 @@ ROWS = 8  # cells in a column of a chip
 CELL = 0.0105  # of the panel's width: a cell of a chip, if there is room
 SIDE = 0.00062  # of the panel's width: a row or a column of a matrix
 SIGNED = LinearSegmentedColormap.from_list("signed", [NEGATIVE, PAPER, POSITIVE])
+BAR = LOOKS["tree_fixed"]["color"]
 DPI = 160  # sharp on screens with two pixels a point
 # Heights in a panel, which is 1 wide and HIGH high
 HIGH = 1.16
@@ -79,7 +80,7 @@ def draw_bars(ax: Axes, chances: list[float], characters: str) -> None:
         x = (i + 0.5) * slot
         alpha = 1 if chance == best else 0.55
         height = 0.13 * chance
-        ax.bar(x, height, 0.76 * slot, bottom=BARS, color="#0072B2", alpha=alpha)
+        ax.bar(x, height, 0.76 * slot, bottom=BARS, color=BAR, alpha=alpha)
         style = {"ha": "center", "family": "monospace", "size": 7}
         ax.text(x, BARS - 0.035, characters[i], color=INK, **style)
         if chance == best:

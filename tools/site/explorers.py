@@ -11,8 +11,9 @@ from pathlib import Path
 
 from course.explorers.live import SCRIPTS, SHARED, STYLE
 from course.explorers.tree import TreeExplorer
+from course.explorers.wavenet import WaveNetExplorer
 
-EXPLORERS = [TreeExplorer]
+EXPLORERS = [TreeExplorer, WaveNetExplorer]
 
 
 def place(output) -> str:

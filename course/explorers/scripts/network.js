@@ -169,6 +169,10 @@ function unpack(view) {
       const numbers = new Int8Array(bytes.buffer, start, size);
       values = Float32Array.from(numbers, (n, i) => n * scales[i % columns]);
       start += 4 * Math.ceil(size / 4);
+    } else if (kind === "float16") {
+      const halves = new Uint16Array(bytes.buffer, start, size);
+      values = Float32Array.from(halves, fromHalf);
+      start += 4 * Math.ceil(size / 2);
     } else {
       values = new Float32Array(bytes.buffer, start, size);
       start += 4 * size;
@@ -176,6 +180,15 @@ function unpack(view) {
     arrays[name] = { rows, columns, values };
   }
   return { about, arrays };
+}
+
+// The number that 16 bits stand for: a sign, five bits of exponent, ten of fraction.
+function fromHalf(bits) {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
 // The numbers of the last `blockSize` characters of a text, dots before them.
