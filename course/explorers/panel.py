@@ -4,10 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import ipywidgets as widgets
-
 from course.checks import check_integer, check_kind
-from course.explorers.controls import message
 from helpers import History
 
 OnStep = Callable[[History], bool]
@@ -71,7 +68,7 @@ class Training:
         """Whether a run is going on."""
         return self.thread is not None and self.thread.is_alive()
 
-    def start(self, button: widgets.Button | None = None) -> None:
+    def start(self) -> None:
         """Begins a run, unless one is going on."""
         with self.starting:  # two presses may be answered by two threads of the kernel
             self.start_alone()
@@ -96,7 +93,7 @@ class Training:
         )
         self.thread.start()
 
-    def stop(self, button: widgets.Button | None = None) -> None:
+    def stop(self) -> None:
         """Ends the run after its current step."""
         self.stopping.set()
 
@@ -120,50 +117,3 @@ class Training:
         if len(history.losses) % self.every == 0:
             self.at_step(history)
         return self.stopped
-
-
-class TrainPanel(Training):
-    """The buttons "train" and "stop", a progress bar and what came out.
-
-    What `work` returns is shown as HTML.
-    """
-
-    def __init__(
-        self,
-        chosen: Callable[[], Any],
-        work: Callable[[Any, OnStep], str],
-        steps: int,
-        *,
-        every: int = 10,
-    ):
-        super().__init__(chosen, work, every=every)
-        steps = check_integer("steps", steps, least=1)
-        self.train_button = widgets.Button(
-            description="train", tooltip="trains the chosen model"
-        )
-        self.stop_button = widgets.Button(description="stop", disabled=True)
-        self.progress = widgets.IntProgress(0, 0, steps, description="steps")
-        self.status = widgets.HTML()
-        self.controls = widgets.HBox(
-            [self.train_button, self.stop_button, self.progress]
-        )
-        self.train_button.on_click(self.start)
-        self.stop_button.on_click(self.stop)
-
-    def began(self) -> None:
-        self.train_button.disabled = True
-        self.stop_button.disabled = False
-        self.progress.value = 0
-
-    def say(self, text: str) -> None:
-        self.status.value = text
-
-    def failed(self, error: Exception) -> None:
-        self.status.value = message(error)
-
-    def ended(self) -> None:
-        self.train_button.disabled = False
-        self.stop_button.disabled = True
-
-    def at_step(self, history: History) -> None:
-        self.progress.value = len(history.losses)

@@ -9,11 +9,24 @@ import shutil
 from html import escape
 from pathlib import Path
 
+from course.explorers.batchnorm import BatchNormExplorer
+from course.explorers.grid import GridExplorer
 from course.explorers.live import SCRIPTS, SHARED, STYLE
+from course.explorers.quiz import Quiz
+from course.explorers.reuse import ReuseExplorer
 from course.explorers.tree import TreeExplorer
 from course.explorers.wavenet import WaveNetExplorer
+from course.explorers.windows import WindowsExplorer
 
-EXPLORERS = [TreeExplorer, WaveNetExplorer]
+EXPLORERS = [
+    TreeExplorer,
+    WaveNetExplorer,
+    WindowsExplorer,
+    ReuseExplorer,
+    GridExplorer,
+    BatchNormExplorer,
+    Quiz,
+]
 
 
 def place(output) -> str:
