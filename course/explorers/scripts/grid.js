@@ -8,6 +8,7 @@ const GRID = {
   top: 34, // where the first row begins
   cell: { width: 86, height: 46 },
   highest: 2.35, // losses from here on are as pale as the paper
+  darkest: 48, // per cent of blue in the best cell, on which letters can be read
   window: 100, // steps of each mean in a stored curve
   steps: 3000,
 };
@@ -97,10 +98,9 @@ class GridExplorer {
     const loss = this.losses.get(name);
     const lowest = this.losses.get(this.best);
     const far = (GRID.highest - loss) / (GRID.highest - lowest);
-    const amount = Math.round(100 * Math.max(0, Math.min(1, far)));
-    const isDark = amount > 55;
+    const amount = Math.round(GRID.darkest * Math.max(0, Math.min(1, far)));
     const isBest = name === this.best;
-    const element = svg("g", { class: `cell ${isDark ? "dark" : ""}` });
+    const element = svg("g", { class: "cell" });
     const box = { x: x + 2, y: y + 2, width: width - 4, height: height - 4, rx: 3 };
     element.append(svg("rect", { style: `--amount: ${amount}%`, ...box }));
     const words = loss.toFixed(3);

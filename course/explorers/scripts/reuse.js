@@ -130,7 +130,8 @@ class ReuseExplorer {
   drawNow() {
     this.size = this.model.get("block_size");
     this.letters = [...this.model.get("name")];
-    this.at = this.model.get("character");
+    // From the kernel a shorter name may come before the character that fits it.
+    this.at = Math.min(this.model.get("character"), this.letters.length + 1);
     this.seen = seenUpTo(this.at, this.size);
     const isFocused = this.drawing.contains(document.activeElement);
     this.drawing.replaceChildren(this.drawPicture());
@@ -175,8 +176,8 @@ class ReuseExplorer {
   // What can be counted in the picture: all marks, the small ones, too.
   total() {
     const alone = this.at * (this.size - 1);
-    const examples = this.at === 1 ? "1 example" : `${this.at} examples each`;
-    return `All marks: ${this.seen.size} fusions; ${examples} alone compute ${alone}.`;
+    const own = this.at === 1 ? "1 example" : `${this.at} examples, each on its own,`;
+    return `All marks are ${this.seen.size} fusions; ${own} would compute ${alone}.`;
   }
 
   drawPicture() {

@@ -146,7 +146,8 @@ class WindowsExplorer {
     const count = this.letters.length + 1;
     const cut = Math.max(0, this.letters.length - size);
     const cuts = cut === 1 ? "1 leaves" : `${cut || "none"} leave`;
-    const words = `${count} windows of “${name}”, ${cuts} out a part`;
+    const windows = count === 1 ? "1 window" : `${count} windows`;
+    const words = `${windows} of “${name}”, ${cuts} out a part`;
     this.places.windowsTitle.textContent = words;
     const root = picture(WINDOWS.width, WINDOWS.height, words);
     const row = Math.min(WINDOWS.row, WINDOWS.height / count);
