@@ -116,9 +116,10 @@ class TreeExplorer(Explorer):
     def page_state(self) -> dict[str, object]:
         matching = {}
         for block_size in stored.BLOCK_SIZES:
-            for hidden in stored.MATCHED:
+            for hidden in stored.WIDTHS:
                 width = stored.matching_width(block_size, hidden)
-                matching[f"{block_size}_{hidden}"] = width
+                if stored.stored_model("flat", block_size, width) is not None:
+                    matching[f"{block_size}_{hidden}"] = width
         return super().page_state() | {
             "widths": stored.WIDTHS,
             "matching": matching,

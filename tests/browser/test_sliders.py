@@ -54,22 +54,6 @@ def flat_words(at):
     ]
 
 
-def tree_words(at):
-    """What 03 must say: the counts of both models and the shape of the first fusion."""
-    block_size = at["block size"]
-    hidden = at["hidden"]
-    flat = flat_parameters(block_size, hidden)
-    tree = tree_parameters(block_size, hidden)
-    fused = f"(32, {block_size // 2}, {hidden})"
-    if block_size == 2:  # one position, whose dimension is dropped
-        fused = f"(32, {hidden})"
-    return [
-        f"tree {tree:,} parameters, flat model of the same width {flat:,}",
-        f"(32, {block_size}, 10)",
-        fused,
-    ]
-
-
 def grid_words(at):
     """What 05 must say: the chosen cell and its parameters."""
     block_size = at["block size"]
@@ -95,10 +79,6 @@ SLIDERS = {
         "block size": (list(range(1, 17)), 8),
         "hidden": (list(range(20, 701, 20)), 200),
     },
-    "03_wavenet": {
-        "block size": (POWERS, 8),
-        "hidden": (list(range(4, 257, 4)), 68),
-    },
     "05_experiments": {
         "block size": (POWERS, 8),
         "hidden": ([32, 64, 128, 256], 64),
@@ -110,7 +90,6 @@ SLIDERS = {
 }
 WORDS = {
     "02_flat_baseline": flat_words,
-    "03_wavenet": tree_words,
     "05_experiments": grid_words,
     "06_convolution": reuse_words,
 }
@@ -345,11 +324,10 @@ def test_training_can_be_stopped(trainer):
 
 
 # ---- Broken on purpose -------------------------------------------------------------
-# What replaces a method of the explorer: the text does not follow; an error in the
-# kernel; the text does not follow; the block size is not followed.
+# What replaces a method of the explorer: the text does not follow, twice; the block
+# size is not followed.
 BROKEN = {
     "02_flat_baseline": ("describe", "lambda *values: 'block size 8'"),
-    "03_wavenet": ("describe", "lambda *values: 1 / 0"),
     "05_experiments": ("describe", "lambda *values: explorer.counts.value"),
     "06_convolution": (
         "picture",

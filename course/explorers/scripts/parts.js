@@ -147,6 +147,7 @@ function bars(probabilities, characters, { x, y, width, height }) {
   const best = likeliest(probabilities)[0];
   const words = `next character: ${bestThree(probabilities, characters)}`;
   const group = svg("g", { class: "bars", role: "img", "aria-label": words });
+  group.dataset.full = height; // of a bar with probability 1
   [...characters].forEach((character, i) => {
     const middle = x + slot * (i + 0.5);
     const tall = Math.max(0.6, probabilities[i] * height);
