@@ -21,7 +21,7 @@ from course.explorers import stored, tree_picture
 from course.explorers.backdrop import Backdrop
 from course.explorers.controls import OFFERED, typed_name
 from course.explorers.live import Explorer
-from course.explorers.packing import arrays_of, model_of, pack, unpack
+from course.explorers.packing import arrays_of, model_of, pack_arrays, unpack
 from course.explorers.panel import OnStep, Training
 from course.explorers.tree_picture import levels_of
 from course.runs import RunConfig, load_data
@@ -181,7 +181,7 @@ class TreeExplorer(Explorer):
         found = {"parameters": count_parameters(model)}
         for field in ("architecture", "block_size", "hidden"):
             found[field] = getattr(config, field)
-        return pack(arrays_of(model), found | about)
+        return pack_arrays(arrays_of(model), found | about)
 
     def probabilities(self, architecture: str) -> Tensor:
         """What the "flat" model or the "tree" expects after the name: (V,)."""

@@ -11,7 +11,7 @@ from course.comparisons import RESULTS, load_results
 from course.explorers import wavenet_picture
 from course.explorers.controls import typed_name
 from course.explorers.live import Explorer
-from course.explorers.packing import Arrays, pack
+from course.explorers.packing import Arrays, pack_arrays
 from course.wavenet import WaveNet, WaveNetConfig, load_weights
 from helpers import END, Layer, Linear, Vocab, count_parameters, eval_mode
 
@@ -45,7 +45,7 @@ class WaveNetExplorer(Explorer):
     def __init__(self, model: Layer, vocab: Vocab):
         self.model = model
         self.vocab = vocab
-        network = pack(arrays_of_wavenet(model), about_wavenet(model))
+        network = pack_arrays(arrays_of_wavenet(model), about_wavenet(model))
         super().__init__(characters="".join(vocab.itos), network=network)
 
     @traitlets.validate("name")
@@ -82,7 +82,7 @@ class WaveNetExplorer(Explorer):
     def page_files(cls) -> dict[str, bytes]:
         model = stored_wavenet(Vocab([ascii_lowercase]))
         about = about_wavenet(model)
-        return {PAGE_FILE: pack(arrays_of_wavenet(model), about, kind="float16")}
+        return {PAGE_FILE: pack_arrays(arrays_of_wavenet(model), about, kind="float16")}
 
     # ---- What the network makes of the name ----
     def tokens(self) -> Tensor:
