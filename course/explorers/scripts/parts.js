@@ -11,6 +11,7 @@ const LONGEST = 20; // characters of a typed name, as in controls.py
 // What anywidget, and the site, call to show an explorer in the element `el`.
 function render(Explorer, { model, el }) {
   el.classList.add("explorer-live");
+  el.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves the arrow keys to us
   const explorer = new Explorer(model, el);
   return () => explorer.close && explorer.close();
 }
