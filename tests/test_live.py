@@ -101,7 +101,7 @@ def test_folding_leaves_the_model_as_it_was(model_and_size):
 def test_floats_come_back_as_they_were(model_and_size):
     model, _, _ = model_and_size
     arrays = packing.arrays_of(model)
-    found, about = packing.unpack(packing.pack(arrays, {"hidden": 5}))
+    found, about = packing.unpack(packing.pack_arrays(arrays, {"hidden": 5}))
     assert about == {"hidden": 5}
     assert list(found) == list(arrays)
     for name, array in arrays.items():
@@ -111,7 +111,7 @@ def test_floats_come_back_as_they_were(model_and_size):
 
 def test_small_numbers_are_half_a_step_away_at_most(model_and_size):
     arrays = packing.arrays_of(model_and_size[0])
-    found, _ = packing.unpack(packing.pack(arrays, kind="int8"))
+    found, _ = packing.unpack(packing.pack_arrays(arrays, kind="int8"))
     for name, array in arrays.items():
         step = 0
         if array.ndim == 2:
@@ -124,7 +124,7 @@ def test_the_packed_model_predicts_what_the_model_does(model_and_size, vocab):
     X = windows_of(NAMES, vocab, block_size)
     expected = chances(model, X)
     for kind, most in (("float32", 1e-6), ("float16", 0.002), ("int8", 0.02)):
-        packed = packing.pack(packing.arrays_of(model), kind=kind)
+        packed = packing.pack_arrays(packing.arrays_of(model), kind=kind)
         arrays, _ = packing.unpack(packed)
         again = packing.model_of(arrays, block_size, flat=architecture == "flat")
         assert (chances(again, X) - expected).abs().max() < most
@@ -133,27 +133,29 @@ def test_the_packed_model_predicts_what_the_model_does(model_and_size, vocab):
 def test_a_column_of_zeros_stays_one():
     array = np.zeros((3, 2), np.float32)
     array[:, 0] = [1, -2, 0.5]
-    found, _ = packing.unpack(packing.pack({"weight 1": array}, kind="int8"))
+    found, _ = packing.unpack(packing.pack_arrays({"weight 1": array}, kind="int8"))
     assert (found["weight 1"][:, 1] == 0).all()
 
 
 def test_small_numbers_take_a_quarter_of_the_room(model_and_size):
     arrays = packing.arrays_of(model_and_size[0])
-    sizes = {kind: len(packing.pack(arrays, kind=kind)) for kind in packing.KINDS}
+    sizes = {
+        kind: len(packing.pack_arrays(arrays, kind=kind)) for kind in packing.KINDS
+    }
     matrices = sum(array.size for array in arrays.values() if array.ndim == 2)
     assert sizes["int8"] < sizes["float16"] < sizes["float32"] - matrices
 
 
 @pytest.mark.parametrize("damage", [0, 3, 10, 200, -1])
 def test_damaged_bytes_are_refused(damage):
-    packed = packing.pack({"weight 1": np.ones((40, 30), np.float32)})
+    packed = packing.pack_arrays({"weight 1": np.ones((40, 30), np.float32)})
     with pytest.raises(ValueError, match="no packed model"):
         packing.unpack(packed[:damage])
 
 
 def test_a_kind_that_is_none_is_refused():
     with pytest.raises(ValueError, match="kind is 'int4': choose one of"):
-        packing.pack({}, kind="int4")
+        packing.pack_arrays({}, kind="int4")
 
 
 def test_a_batchnorm_with_nothing_to_fold_into_is_refused():

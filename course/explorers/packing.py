@@ -94,7 +94,9 @@ def model_of(arrays: Arrays, block_size: int, *, flat: bool = False) -> Sequenti
 
 
 # ---- Arrays as bytes -----------------------------------------------------------------
-def pack(arrays: Arrays, about: dict | None = None, *, kind: str = "float32") -> bytes:
+def pack_arrays(
+    arrays: Arrays, about: dict | None = None, *, kind: str = "float32"
+) -> bytes:
     """The arrays, and what `about` says of them (numbers, texts, lists), as bytes."""
     check_choice("kind", kind, choices=KINDS)
     entries = []
@@ -128,7 +130,7 @@ def padded(piece: bytes, filler: bytes = b"\0") -> bytes:
 
 def unpack(packed: bytes) -> tuple[Arrays, dict]:
     """The arrays as float32 and what is said about them; ValueError if damaged."""
-    cure = "give what pack returned"
+    cure = "give what pack_arrays returned"
     try:
         (length,) = struct.unpack_from("<I", packed)
         header = json.loads(packed[WORD : WORD + length])

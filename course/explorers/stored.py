@@ -11,7 +11,7 @@ from torch import Generator
 
 from course.checks import check_choice, check_integer, checked
 from course.comparisons import RESULTS
-from course.explorers.packing import arrays_of, pack
+from course.explorers.packing import arrays_of, pack_arrays
 from course.runs import RunConfig, load_data, make_record
 from helpers import (
     END,
@@ -84,7 +84,7 @@ def run_and_pack(config: RunConfig, seed: int) -> dict:
     FOLDER.mkdir(exist_ok=True)
     cell = (config.architecture, config.block_size, config.hidden)
     path = FOLDER / f"{file_name(*cell)}.bin"
-    path.write_bytes(pack(arrays_of(model), about, kind="int8"))
+    path.write_bytes(pack_arrays(arrays_of(model), about, kind="int8"))
     return record
 
 

@@ -7,7 +7,7 @@ import traitlets
 from torch import Generator
 
 from course.explorers.live import Explorer
-from course.explorers.packing import arrays_of, pack
+from course.explorers.packing import arrays_of, pack_arrays
 from course.explorers.panel import OnStep, Training
 from course.runs import RunConfig, load_data
 from helpers import (
@@ -120,7 +120,7 @@ def packed_model(config: RunConfig, model: Sequential, about: dict) -> bytes:
     found = {"parameters": count_parameters(model)}
     for field in ("architecture", "block_size", "hidden"):
         found[field] = getattr(config, field)
-    return pack(arrays_of(model), found | about)
+    return pack_arrays(arrays_of(model), found | about)
 
 
 class LiveTraining(Training):

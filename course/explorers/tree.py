@@ -21,7 +21,7 @@ from course.explorers import stored, tree_picture
 from course.explorers.backdrop import Backdrop
 from course.explorers.controls import OFFERED, typed_name
 from course.explorers.live import Explorer
-from course.explorers.packing import arrays_of, model_of, pack, unpack
+from course.explorers.packing import arrays_of, model_of, pack_arrays, unpack
 from course.explorers.panel import OnStep, Training
 from course.explorers.tree_picture import levels_of
 from course.runs import RunConfig, load_data
@@ -116,9 +116,10 @@ class TreeExplorer(Explorer):
     def page_state(self) -> dict[str, object]:
         matching = {}
         for block_size in stored.BLOCK_SIZES:
-            for hidden in stored.MATCHED:
+            for hidden in stored.WIDTHS:
                 width = stored.matching_width(block_size, hidden)
-                matching[f"{block_size}_{hidden}"] = width
+                if stored.stored_model("flat", block_size, width) is not None:
+                    matching[f"{block_size}_{hidden}"] = width
         return super().page_state() | {
             "widths": stored.WIDTHS,
             "matching": matching,
@@ -180,7 +181,7 @@ class TreeExplorer(Explorer):
         found = {"parameters": count_parameters(model)}
         for field in ("architecture", "block_size", "hidden"):
             found[field] = getattr(config, field)
-        return pack(arrays_of(model), found | about)
+        return pack_arrays(arrays_of(model), found | about)
 
     def probabilities(self, architecture: str) -> Tensor:
         """What the "flat" model or the "tree" expects after the name: (V,)."""

@@ -6,19 +6,26 @@ import torch
 import traitlets
 from torch import Tensor
 
-from course.checks import check_number, checked, instance
+from course.checks import check_layers, check_number, checked
 from course.comparisons import RESULTS, load_results
 from course.explorers import wavenet_picture
 from course.explorers.controls import typed_name
 from course.explorers.live import Explorer
-from course.explorers.packing import Arrays, pack
+from course.explorers.packing import Arrays, pack_arrays
 from course.wavenet import WaveNet, WaveNetConfig, load_weights
-from helpers import END, Linear, Vocab, count_parameters, eval_mode
+from helpers import END, Layer, Linear, Vocab, count_parameters, eval_mode
 
 PAGE_FILE = "wavenet"  # on the site: the weights of the long run
 COOLEST = 0.2
 HOTTEST = 2.0
-a_wavenet = instance(WaveNet, "give a WaveNet of course.wavenet")
+
+
+def check_wavenet(name: str, value) -> Layer:
+    """A WaveNet, that of notebook 08 too; TypeError otherwise."""
+    if not hasattr(check_layers(name, value), "blocks"):
+        kind = type(value).__name__
+        raise TypeError(f"{name} is a {kind}: give a WaveNet of course.wavenet")
+    return value
 
 
 class WaveNetExplorer(Explorer):
@@ -34,11 +41,11 @@ class WaveNetExplorer(Explorer):
     temperature = traitlets.Float(1.0).tag(sync=True)
     network = traitlets.Bytes().tag(sync=True)  # packed weights
 
-    @checked(model=a_wavenet)
-    def __init__(self, model: WaveNet, vocab: Vocab):
+    @checked(model=check_wavenet)
+    def __init__(self, model: Layer, vocab: Vocab):
         self.model = model
         self.vocab = vocab
-        network = pack(arrays_of_wavenet(model), about_wavenet(model))
+        network = pack_arrays(arrays_of_wavenet(model), about_wavenet(model))
         super().__init__(characters="".join(vocab.itos), network=network)
 
     @traitlets.validate("name")
@@ -75,7 +82,7 @@ class WaveNetExplorer(Explorer):
     def page_files(cls) -> dict[str, bytes]:
         model = stored_wavenet(Vocab([ascii_lowercase]))
         about = about_wavenet(model)
-        return {PAGE_FILE: pack(arrays_of_wavenet(model), about, kind="float16")}
+        return {PAGE_FILE: pack_arrays(arrays_of_wavenet(model), about, kind="float16")}
 
     # ---- What the network makes of the name ----
     def tokens(self) -> Tensor:
@@ -111,7 +118,7 @@ def stored_wavenet(vocab: Vocab) -> WaveNet:
     return load_weights(WaveNet(config, len(vocab)), RESULTS / "wavenet_long.npz")
 
 
-@checked(model=a_wavenet)
+@checked(model=check_wavenet)
 def arrays_of_wavenet(model: WaveNet) -> Arrays:
     """Its table and matrices by name; ValueError unless it is the full network."""
     arrays = {"embedding": model.embedding.weight.detach().numpy()}

@@ -11,6 +11,7 @@ const LONGEST = 20; // characters of a typed name, as in controls.py
 // What anywidget, and the site, call to show an explorer in the element `el`.
 function render(Explorer, { model, el }) {
   el.classList.add("explorer-live");
+  el.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves the arrow keys to us
   const explorer = new Explorer(model, el);
   return () => explorer.close && explorer.close();
 }
@@ -147,6 +148,7 @@ function bars(probabilities, characters, { x, y, width, height }) {
   const best = likeliest(probabilities)[0];
   const words = `next character: ${bestThree(probabilities, characters)}`;
   const group = svg("g", { class: "bars", role: "img", "aria-label": words });
+  group.dataset.full = height; // of a bar with probability 1
   [...characters].forEach((character, i) => {
     const middle = x + slot * (i + 0.5);
     const tall = Math.max(0.6, probabilities[i] * height);

@@ -22,7 +22,7 @@ class TreeExplorer {
     this.panels = model.get("hero") ? ["tree"] : ["flat", "tree"];
     this.draw = onceAFrame(() => this.drawNow());
     this.build(el);
-    for (const name of ["flat", "tree", "name"]) {
+    for (const name of ["flat", "tree", "name", "missing"]) {
       model.on(`change:${name}`, this.draw);
     }
     model.on("change:training", () => this.showTraining());
@@ -265,23 +265,17 @@ class TreeExplorer {
 
   // On the site: brings the stored weights for what is chosen.
   static async withoutKernel(model, load) {
+    const traits = ["block_size", "hidden", "equal"];
+    const chosen = () => traits.map((name) => model.get(name)).join("_");
     const choose = async () => {
-      const size = model.get("block_size");
-      const hidden = model.get("hidden");
-      const key = `${size}_${hidden}`;
-      const matching = model.get("equal") ? model.get("matching")[key] : hidden;
-      const isMissing = matching === undefined;
-      const flat = `flat_${size}_${isMissing ? hidden : matching}`;
-      const names = model.get("hero") ? [] : [flat];
-      const files = await Promise.all([`tree_${key}`, ...names].map(load));
-      if (key !== `${model.get("block_size")}_${model.get("hidden")}`) return;
-      model.set("missing", isMissing ? TOO_WIDE : "");
+      const before = chosen();
+      const files = await Promise.all(filesFor(model).map(load));
+      if (chosen() !== before) return; // a slider has moved on
+      model.set("missing", widthBeside(model) === undefined ? TOO_WIDE : "");
       model.set("tree", files[0]);
       if (files[1]) model.set("flat", files[1]);
     };
-    for (const name of ["block_size", "hidden", "equal"]) {
-      model.on(`change:${name}`, choose);
-    }
+    for (const name of traits) model.on(`change:${name}`, choose);
     await choose();
   }
 }
@@ -291,6 +285,22 @@ explorers.tree = TreeExplorer;
 const TOO_WIDE =
   "A flat model with so many parameters is too large for this page: " +
   "the one beside the tree has the same width.";
+
+// The width of the flat model beside the tree; undefined if none is stored.
+function widthBeside(model) {
+  const hidden = model.get("hidden");
+  if (!model.get("equal")) return hidden;
+  return model.get("matching")[`${model.get("block_size")}_${hidden}`];
+}
+
+// The stored weights of the tree, and of the flat model if it is shown.
+function filesFor(model) {
+  const size = model.get("block_size");
+  const hidden = model.get("hidden");
+  const files = [`tree_${size}_${hidden}`];
+  if (model.get("hero")) return files;
+  return [...files, `flat_${size}_${widthBeside(model) ?? hidden}`];
+}
 
 // ---- Words ----------------------------------------
 function kindOf({ architecture, block_size: size }) {

@@ -126,10 +126,11 @@ class WaveNetExplorer {
       root.append(label(WAVENET.left - 6, y + 4, nats, "soft end"));
     }
     root.append(label(0, 16, "nats", "soft"));
-    root.append(label(0, WAVENET.gates - 6, "gates", "soft"));
+    const gates = "gates of each block, by its dilation";
+    root.append(label(0, WAVENET.gates - 6, gates, "soft"));
     blocks.forEach(({ dilation }, i) => {
       const y = WAVENET.gates + WAVENET.row * (blocks.length - i - 0.5) + 4;
-      root.append(label(WAVENET.left - 6, y, `d ${dilation}`, "soft end"));
+      root.append(label(WAVENET.left - 6, y, dilation, "soft end"));
     });
     this.columns = positions.map((_, t) => {
       const column = this.drawColumn(t, middle(t), slot);
