@@ -33,6 +33,7 @@ from course.diagrams.windows import draw_windows
 from course.drawings import *
 from course.exercises import __all__ as answer_checks
 from course.exercises import train_within_budget
+from course.explorers.batchnorm import BatchNormExplorer
 from course.explorers.grid import GridExplorer
 from course.explorers.reuse import ReuseExplorer
 from course.explorers.tree import TreeExplorer, draw_tree
@@ -1005,6 +1006,8 @@ TABLE = [
     ),
     ("WindowsExplorer(VOCAB, [])", "names is empty: give one name or more"),
     ("ReuseExplorer(None)", "vocab is None: give a Vocab, such as Vocab"),
+    ("BatchNormExplorer(None)", "x is None: give a tensor|x is None: give a torch"),
+    ("BatchNormExplorer(torch.zeros(1, 4, 68))", "two examples or more"),
     ("GridExplorer(None)", "records is None: give those of .*load_results"),
     ("GridExplorer(RESULTS)", r"the records lack \['config', .*: give those of .*"),
     ("draw_tree(None, VOCAB)", "context is None: give a text"),

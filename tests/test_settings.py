@@ -47,6 +47,7 @@ import torch
 torch.set_num_threads(1)
 from course.comparisons import load_results
 from course.drawings import as_png, plot_losses
+from course.explorers.batchnorm import BatchNormExplorer
 from course.explorers.grid import GridExplorer
 from course.explorers.reuse import ReuseExplorer
 from course.explorers.tree import TreeExplorer
@@ -64,9 +65,10 @@ explorers = [
     TreeExplorer(vocab),
     GridExplorer(load_results("grid")),
     ReuseExplorer(vocab),
+    BatchNormExplorer(torch.arange(96.0).reshape(8, 4, 3)),
 ]
 found = {"losses": history.losses, "figure": repr(axes.figure)}
-pictures = [as_png(axes.figure), *(explorer.image.value for explorer in explorers)]
+pictures = [as_png(axes.figure), *(explorer.picture() for explorer in explorers)]
 found["pictures"] = [hashlib.sha256(png).hexdigest() for png in pictures]
 """
 MATPLOTLIBRC = """

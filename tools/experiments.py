@@ -22,6 +22,7 @@ from tqdm import tqdm
 from course.cells import Cell, make_cells, make_result
 from course.checks import check_integer
 from course.comparisons import RESULTS, load_results
+from course.explorers.stored import make_explorer_grid, run_and_pack
 from course.identity import release
 from course.recipes import JUDGED_MODELS, RECIPES, with_recipe
 from course.runs import LECTURE_MODELS, RunConfig, load_data, load_splits, run
@@ -172,6 +173,7 @@ def make_studies(seeds: dict[str, int]) -> dict[str, Study]:
         "muon_longer": Study(LONGER_MUON, range(seeds["muon_longer"]), run),
         "recipe_lecture": Study(BY_LECTURE, stacks, run_stack),
         "wavenet_long": Study({"long": LONG}, [0], run_and_keep),
+        "explorer_grid": Study(make_explorer_grid(), [0], run_and_pack),
     }
 
 

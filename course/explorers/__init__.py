@@ -1,6 +1,5 @@
-"""The interactive pictures of notebooks 02, 03, 05 and 06: a class each.
+"""The interactive pictures of the notebooks: a class and a script each.
 
-An explorer holds its sliders, a text (`counts`), a picture (`image`) and the `panel`
-that a notebook displays. `describe(...)` and `picture(...)` compute text and picture
-from plain values, so all of it can be tried without moving a slider by hand.
+`live.py` says how they work, and docs/contributing.md how to add one. What an explorer
+shows can be set in code, so all of it can be tried without moving a slider by hand.
 """

@@ -1,188 +1,157 @@
-"""Notebook 02: block size and hidden width of a flat model, and a short training."""
+"""Notebook 02: the windows of a name, and the flat model that reads them, live."""
 
-import threading
-from collections.abc import Iterator
-from dataclasses import replace
-from html import escape
-
-import ipywidgets as widgets
 import pandas as pd
-from matplotlib.artist import Artist
-from matplotlib.figure import Figure
+import torch
+import traitlets
+from torch import Generator, Tensor
 
-from course.checks import checked
-from course.drawings import LOOKS, as_png
-from course.explorers.backdrop import Backdrop
-from course.explorers.controls import (
-    column,
-    message,
-    text_output,
-    typed_name,
-    watch,
-)
-from course.explorers.panel import OnStep, TrainPanel
-from course.inspection import summary
-from course.runs import RunConfig, run
-from helpers import Vocab, build_dataset, build_flat, count_parameters
+from course.checks import check_integer, checked
+from course.explorers import stored, windows_picture
+from course.explorers.controls import typed_name
+from course.explorers.packing import model_of, unpack
+from course.explorers.trainable import TrainableExplorer, packed_model
+from course.runs import RunConfig
+from helpers import Sequential, Vocab, eval_mode
 
-BLOCK_SIZES = range(1, 17)
-BAR = {"color": LOOKS["flat8"]["color"], "edgecolor": "black"}
-ON_TOP = {"ha": "center", "size": "large"}  # a title that can be drawn anew
+LONGEST_CONTEXT = 16
+WIDEST = 700
+BLOCK_SIZES = range(1, LONGEST_CONTEXT + 1)
+STEPS = 400  # of a training: some seconds, enough to tell models apart
 
 
-class WindowsExplorer:
-    """What the chosen context cuts off a name, and where the parameters are.
+class WindowsExplorer(TrainableExplorer):
+    """What the chosen context cuts off, where the parameters are, what is expected.
 
     `names` are those whose positions are counted (of the validation split, say).
+    `block_size` (1 to 16), `hidden` (4 to 700) and `name` can be set in code, too.
     """
+
+    script = "windows"
+    title = "Windows explorer"
+
+    block_sizes = traitlets.List(list(BLOCK_SIZES)).tag(sync=True)
+    widths = traitlets.List(list(range(4, WIDEST + 1, 4))).tag(sync=True)
+    block_size = traitlets.Int(8).tag(sync=True)
+    hidden = traitlets.Int(64).tag(sync=True)
+    name = traitlets.Unicode("diondre").tag(sync=True)
+    shares = traitlets.List().tag(sync=True)  # cut off, for block sizes 1 to 16
+    network = traitlets.Bytes().tag(sync=True)  # packed weights
 
     @checked()
     def __init__(self, vocab: Vocab, names: list[str], *, seed: int = 42):
         self.vocab = vocab
         self.seed = seed
-        self.config = RunConfig(architecture="flat", steps=400)  # to tell models apart
-        self.sizes = SizesPicture(vocab, names)
-        self.drawing = threading.Lock()  # matplotlib draws one picture at a time
-        self.runs = []  # (label, losses) of each training, the newest last
+        self.steps = STEPS
+        self.trained = {}  # (block size, hidden width): packed weights
+        shares = share_cut_off(names).round(4).tolist()
+        super().__init__(characters="".join(vocab.itos), shares=shares)
+        self.bring()
+        self.observe(self.bring, ["block_size", "hidden"])
 
-        self.block_size = widgets.IntSlider(8, 1, 16, description="block size")
-        self.hidden = widgets.IntSlider(200, 20, 700, 20, description="hidden")
-        self.name = widgets.Text("diondre", description="name")
-        self.counts = text_output(self.describe(8, 200, "diondre"))
-        self.image = widgets.Image(value=self.picture(8, 200), format="png")
-        self.curves = widgets.Image(value=self.picture_of_runs(), format="png")
-        self.training = TrainPanel(self.chosen, self.train, self.config.steps)
+    @traitlets.validate("block_size")
+    def check_size(self, proposal: dict) -> int:
+        value = proposal["value"]
+        return check_integer("block_size", value, least=1, most=LONGEST_CONTEXT)
 
-        controls = [self.block_size, self.hidden, self.name]
-        watch(controls, self.update)
-        self.panel = column(
-            widgets.HBox(controls),
-            self.counts,
-            self.image,
-            self.training.controls,
-            self.curves,
-            self.training.status,
-        )
+    @traitlets.validate("hidden")
+    def check_hidden(self, proposal: dict) -> int:
+        return check_integer("hidden", proposal["value"], least=4, most=WIDEST)
 
-    def update(self) -> None:
-        """Text and picture for the values that the sliders have now."""
-        block_size = self.block_size.value
-        hidden = self.hidden.value
-        with self.drawing:  # a slider may move just when a training ends
-            self.counts.value = self.describe(block_size, hidden, self.name.value)
-            self.image.value = self.picture(block_size, hidden)
+    @traitlets.validate("name")
+    def check_name(self, proposal: dict) -> str:
+        return typed_name(proposal["value"], self.vocab)
 
-    def describe(self, block_size: int, hidden: int, name: str) -> str:
-        """The windows of `name`, the model's shapes and parameters, as HTML."""
-        try:
-            name = typed_name(name, self.vocab)
-            X, Y = build_dataset([name], self.vocab, block_size)
-        except ValueError as error:
-            return message(error)
-        model = build_flat(len(self.vocab), block_size, hidden=hidden)
-        parameters = f"{count_parameters(model):,} parameters"
-        counts = f"block size {block_size}, hidden width {hidden}: {parameters}"
-        cut_off = max(0, len(name) - block_size)  # as many positions are further on
-        windows = f"{cut_off} of {len(X)} windows cut off a part of “{escape(name)}”"
-        lines = []
-        for x, y in zip(X.tolist(), Y.tolist()):
-            lines.append(f"{self.vocab.decode(x)} → {self.vocab.itos[y]}")
-        text = escape("\n".join(lines))
-        table = summary(model, X).to_html(index=False)
-        style = "display:flex; flex-wrap:wrap; gap:2em"
+    # ---- What it says of itself ----
+    def settings(self) -> dict[str, object]:
+        return {"block size": self.block_size, "hidden width": self.hidden}
+
+    def about(self) -> dict[str, object]:
+        """Parameters, training and losses of the model in view, as far as known."""
+        return unpack(self.network)[1]
+
+    def cut_off(self) -> int:
+        """How many windows of the name leave out a part of it."""
+        return max(0, len(self.name) - self.block_size)
+
+    def alt(self) -> str:
+        chances = self.probabilities()
+        best = int(chances.argmax())
+        character = self.vocab.itos[best] if best else "the end"
+        windows = f"the {len(self.name) + 1} windows of {self.name!r}"
         return (
-            f"<p><b>{counts}</b>; {windows}</p>"
-            f"<div style='{style}'><pre>{text}</pre>{table}</div>"
+            f"{windows} at block size {self.block_size}, of which {self.cut_off()} "
+            f"cut off a part of the name; a flat model of "
+            f"{self.about()['parameters']:,} parameters expects {character} after "
+            f"the last one, with {chances[best]:.0%}"
         )
 
-    def picture(self, block_size: int, hidden: int) -> bytes:
-        """Positions that each context cuts off, parameters of each layer, as PNG."""
-        return self.sizes.draw(block_size, hidden)
+    def picture(self) -> bytes:
+        chances = self.probabilities().tolist()
+        arrays, about = unpack(self.network)
+        areas = windows_picture.areas_of(arrays, about["hidden"])
+        size = self.block_size
+        return windows_picture.draw(
+            self.name, size, areas, chances, characters=self.characters
+        )
 
-    def picture_of_runs(self) -> bytes:
-        """The smoothed losses of the last two runs, as PNG."""
-        fig = Figure(figsize=(9, 3), dpi=100, layout="constrained")
-        ax = fig.subplots()
-        for label, losses in self.runs[-2:]:
-            is_last = losses is self.runs[-1][1]
-            means = pd.Series(losses).rolling(25, min_periods=1).mean()
-            ax.plot(means, "-" if is_last else "--", lw=2, label=label)
-        ax.set(xlabel="step", ylabel="loss, nats per character", ylim=(1.8, 3.4))
-        ax.set_title("The last two runs, mean of 25 steps")
-        if self.runs:
-            ax.legend()
-        return as_png(fig)
+    def page_state(self) -> dict[str, object]:
+        state = {"block_sizes": stored.BLOCK_SIZES, "widths": stored.WIDTHS}
+        if self.hidden not in stored.WIDTHS:
+            state["hidden"] = type(self).hidden.default_value
+        return super().page_state() | state
 
+    # ---- The model ----
+    def bring(self, change: dict | None = None) -> None:
+        """Gives the script the weights of the model that is chosen now."""
+        with self.changing:
+            self.network = self.weights()
+
+    def weights(self) -> bytes:
+        """Packed weights: trained here, or stored, or else of an untrained model."""
+        cell = (self.block_size, self.hidden)
+        if cell in self.trained:
+            return self.trained[cell]
+        if self.characters == stored.CHARACTERS:
+            packed = stored.stored_model("flat", *cell)
+            if packed is not None:
+                return packed
+        generator = Generator().manual_seed(self.seed)
+        model = self.config().build(len(self.vocab), generator=generator)
+        return packed_model(self.config(), model, {"trained": 0})
+
+    def config(self) -> RunConfig:
+        """What a training of the chosen model is."""
+        sizes = {"block_size": self.block_size, "hidden": self.hidden}
+        return RunConfig(architecture="flat", steps=self.steps, **sizes)
+
+    def probabilities(self) -> Tensor:
+        """What the model expects after the name: (V,)."""
+        arrays, about = unpack(self.network)
+        model = model_of(arrays, about["block_size"], flat=True)
+        context = [0] * about["block_size"] + self.vocab.encode(self.name)
+        window = torch.tensor([context[-about["block_size"] :]])  # (1, T)
+        with eval_mode(model):
+            return model(window)[0].softmax(-1)
+
+    # ---- Training ----
     def chosen(self) -> RunConfig:
-        """What "train" would train now."""
-        sizes = {"block_size": self.block_size.value, "hidden": self.hidden.value}
-        return replace(self.config, **sizes)
+        if self.characters != stored.CHARACTERS:
+            cure = "use Vocab(load_names())"
+            raise ValueError(f"only the names of data/names.txt are trained on: {cure}")
+        return self.config()
 
-    def train(self, config: RunConfig, on_step: OnStep) -> str:
-        """Trains a model for some seconds; the status so far and a line for it."""
-        losses = []
+    def keep(self, config: RunConfig, model: Sequential, about: dict) -> None:
+        packed = packed_model(config, model, about)
+        cell = (config.block_size, config.hidden)
+        with self.changing:
+            self.trained[cell] = packed
+            if cell == (self.block_size, self.hidden):
+                self.network = packed
 
-        def remember(history):
-            losses.append(history.losses[-1])
-            return on_step(history)
-
-        record = run(config, self.seed, on_step=remember)
-        label = f"block size {config.block_size}, hidden {config.hidden}"
-        self.runs.append((label, losses))
-        with self.drawing:
-            self.curves.value = self.picture_of_runs()
-        ended = "stopped after" if self.training.stopped else "after"
-        found = f"validation {record['val']:.3f} {ended} {len(losses)} steps"
-        samples = escape(", ".join(record["samples"]))
-        return f"{self.training.status.value}<p>{label}: {found}; {samples}</p>"
-
-
-class SizesPicture:
-    """Two charts: positions that each context cuts off, parameters of each layer."""
-
-    @checked()
-    def __init__(self, vocab: Vocab, names: list[str]):
-        self.vocab = vocab
-        self.cut_off = share_cut_off(names)
-        fig = Figure(figsize=(9, 2.6), dpi=100)
-        self.left = fig.add_axes((0.07, 0.19, 0.4, 0.68))
-        self.left.bar(BLOCK_SIZES, 100 * self.cut_off, color="#BBBBBB")
-        self.left.set(xlabel="block size, characters", ylabel="positions cut off, %")
-        self.left.set_xticks(BLOCK_SIZES)
-        self.right = fig.add_axes((0.66, 0.19, 0.33, 0.68))
-        self.right.set(xlabel="parameters, thousands", yticks=[])
-        self.right.set(xlim=(0, 145_000), ylim=(3.6, -0.6))  # four rows, first on top
-        thousands = range(0, 121, 40)
-        self.right.set_xticks([1000 * value for value in thousands], thousands)
-        self.backdrop = Backdrop(fig)
-
-    def draw(self, block_size: int, hidden: int) -> bytes:
-        """Both charts with the chosen context and model, as PNG."""
-        chosen = [*self.context(block_size), *self.layers(block_size, hidden)]
-        return self.backdrop.draw(chosen)
-
-    def context(self, block_size: int) -> Iterator[Artist]:
-        """The chosen context: its bar, a line and a title."""
-        ax = self.left
-        share = self.cut_off[block_size]
-        yield ax.broken_barh([(block_size - 0.4, 0.8)], (0, 100 * share), **BAR)
-        yield ax.axvline(block_size, color="black", linestyle=":")
-        title = f"block size {block_size} cuts off {share:.1%} of the positions"
-        yield ax.text(0.5, 1.05, title, transform=ax.transAxes, **ON_TOP)
-
-    def layers(self, block_size: int, hidden: int) -> Iterator[Artist]:
-        """A bar for each layer with parameters, its shape on the left."""
-        ax = self.right
-        model = build_flat(len(self.vocab), block_size, hidden=hidden)
-        title = f"{count_parameters(model):,} parameters"
-        yield ax.text(0.5, 1.05, title, transform=ax.transAxes, **ON_TOP)
-        layers = [layer for layer in model.layers if layer.parameters()]
-        for row, layer in enumerate(layers):
-            count = count_parameters(layer)
-            label = f"{type(layer).__name__} {tuple(layer.weight.shape)}"
-            yield ax.broken_barh([(0, count)], (row - 0.4, 0.8), **BAR)
-            yield ax.text(-2_000, row, label, ha="right", va="center")
-            yield ax.text(count + 2_000, row, f"{count:,}", va="center")
+    def forget(self) -> None:
+        super().forget()
+        self.trained.clear()
+        self.bring()
 
 
 def share_cut_off(names: list[str]) -> pd.Series:

@@ -1,12 +1,17 @@
 """Chromium and JupyterLab for the tests of this folder, which `make browser` runs."""
 
+import functools
 import os
 import shutil
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from lab import Lab
 
+SITE = Path(__file__).parents[2] / "build" / "site"
 CHROMIUM_NAMES = ["chromium", "chromium-browser", "google-chrome", "chrome"]
 CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-dev-shm-usage"]  # root, containers
 
@@ -56,7 +61,7 @@ class Watched:
 
     def on_request(self, request):
         address = urlsplit(request.url)
-        is_local = address.scheme in ("data", "blob", "about")
+        is_local = address.scheme in ("data", "blob", "about", "file")
         if not is_local and address.hostname != "127.0.0.1":
             self.faults.append(f"request to {address.hostname}")
 
@@ -86,3 +91,18 @@ def lab(chromium, tmp_path_factory):
     server = Lab(tmp_path_factory.mktemp("lab"))
     yield server
     server.close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="session")
+def address():
+    """The site of `make site`, on a web server."""
+    handler = functools.partial(Quiet, directory=SITE)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()

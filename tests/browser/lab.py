@@ -261,7 +261,7 @@ FAILED = """() => {
 class Book:
     """A notebook that was run, and the controls in it."""
 
-    def __init__(self, watched, address):
+    def __init__(self, watched, address, *, live=False):
         self.watched = watched
         self.page = watched.page
         self.page.goto(address)
@@ -274,6 +274,8 @@ class Book:
         assert not failed, failed
         panels = self.page.locator(".jp-OutputArea .widget-vbox")
         self.root = panels.filter(has=self.page.locator(".widget-slider"))
+        if live:
+            self.root = self.page.locator(".explorer-live")
         self.root.wait_for(timeout=1000 * PATIENCE)
         self.page.evaluate(LISTEN)
 

@@ -1,8 +1,6 @@
 """The site of `make site`, opened page by page in Chromium: each page once."""
 
 import functools
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
@@ -27,20 +25,6 @@ PAGES = pages()
 pytestmark = pytest.mark.skipif(
     not PAGES, reason="no site in build/site: run `make site`"
 )
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture(scope="module")
-def address():
-    handler = functools.partial(Quiet, directory=SITE)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
 
 
 @pytest.fixture(scope="module", params=PAGES)
@@ -179,7 +163,8 @@ def test_widgets_leave_a_note_and_no_broken_text(opened, path):
         for broken in ("VBox(", "<Figure", "IPython.core"):
             assert broken not in words
     notebook = (ROOT / path).with_suffix(".ipynb").read_text(encoding="utf-8")
-    assert opened.page.locator(".widget-note").count() == notebook.count(WIDGET)
+    places = opened.page.locator(".widget-note, .explorer")
+    assert places.count() == notebook.count(WIDGET)
 
 
 def test_the_search_finds_words_in_notebooks(open_page, address):

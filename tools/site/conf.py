@@ -9,6 +9,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+import explorers  # noqa: E402
+import nbformat  # noqa: E402
 import pages  # noqa: E402
 
 project = "Building a WaveNet"
@@ -30,12 +32,15 @@ nb_ipywidgets_js = {}  # would be fetched from another host
 html_theme = "furo"  # no fonts or scripts from elsewhere
 html_static_path = [str(HERE / "static")]
 html_css_files = ["site.css"]
+html_js_files = [("mount.js", {"defer": "defer"})]
 html_favicon = "static/favicon.svg"
 html_copy_source = False
 html_use_index = False
 html_show_copyright = False
 html_show_sphinx = False
 
+HERO = "notebooks/03_wavenet.ipynb"  # its explorer plays on the front page
+PICTURE = re.compile(r"^!\[.*\n?.*\]\(.*\)$", re.MULTILINE)
 ROW = re.compile(r"\| (\[[^]]+\]\((notebooks/\w+\.ipynb)\)) \|")
 CONTENTS = """
 
@@ -51,11 +56,19 @@ CONTENTS = """
 def change_source(app, docname, source):
     """Adds to the README what a site has, and makes notebooks pages (pages.py).
 
-    The README's table links to the pages: each row gets its notebook for download,
-    too. From the contents tree Sphinx makes the navigation.
+    The README's picture is replaced by an explorer where scripts run. Its table links
+    to the pages: each row gets its notebook for download, too. From the contents tree
+    Sphinx makes the navigation.
     """
     if docname == root_doc:
-        text = ROW.sub(r"| \1<br>{download}`notebook <\2>` |", source[0])
+        notebook = nbformat.read(Path(app.srcdir, HERO), as_version=4)
+        begin = explorers.opening(pages.explorer_of(notebook), hero=True)
+
+        def framed(picture):
+            return f"{begin}\n\n{picture[0]}\n\n</div>"
+
+        text = PICTURE.sub(framed, source[0], count=1)
+        text = ROW.sub(r"| \1<br>{download}`notebook <\2>` |", text)
         others = sorted(app.env.found_docs - {root_doc})
         others.sort(key=lambda name: not name.startswith("notebooks"))
         source[0] = text + CONTENTS.format("\n".join(others))
@@ -63,9 +76,10 @@ def change_source(app, docname, source):
         source[0] = pages.page(source[0], Path(docname).name)
 
 
-def add_index(app, exception):
-    """A web server opens index.html."""
+def add_files(app, exception):
+    """What the explorers load; and index.html, which a web server opens."""
     if exception is None:
+        explorers.write_files(Path(app.outdir, "_static", "explorers"))
         shutil.copy(
             Path(app.outdir, f"{root_doc}.html"), Path(app.outdir, "index.html")
         )
@@ -73,4 +87,4 @@ def add_index(app, exception):
 
 def setup(app):
     app.connect("source-read", change_source)
-    app.connect("build-finished", add_index)
+    app.connect("build-finished", add_files)

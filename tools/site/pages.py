@@ -1,9 +1,11 @@
 """Makes a notebook a page of the site.
 
 Its pictures get the alternative texts that stand in their outputs (see
-course.drawings.show), and its widgets, which need a kernel, a note.
+course.drawings.show), and its explorers a place where they run (see explorers.py).
+Other widgets, which need a kernel, get a note.
 """
 
+import explorers
 import nbformat
 
 PICTURE = "image/png"
@@ -34,6 +36,15 @@ def is_narrow(cell) -> bool:
     return max(widths, default=0) <= WIDEST
 
 
+def explorer_of(notebook) -> dict:
+    """What the first explorer of a notebook says of itself: script and state."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "explorer" in output.get("metadata", {}):
+                return output.metadata["explorer"]
+    raise ValueError("the notebook shows no explorer: run it with make notebooks")
+
+
 def page(content: str, name: str) -> str:
     """The text of a notebook file `name`, ready to be a page."""
     notebook = nbformat.reads(content, as_version=4)
@@ -50,5 +61,7 @@ def page(content: str, name: str) -> str:
             cell.metadata["mystnb"] = {"image": image}
         for output in cell.outputs:
             if WIDGET in output.get("data", {}):
-                output.data = {"text/html": NOTE}
+                is_live = "explorer" in output.metadata
+                html = explorers.place(output) if is_live else NOTE
+                output.data = {"text/html": html}
     return nbformat.writes(notebook)
