@@ -63,8 +63,8 @@ __all__ = [
 # 03: the tree whose shapes and parameters are asked for
 TREE = {"vocab_size": 27, "block_size": 16, "embedding_dim": 12, "hidden": 40}
 # 05: nats per character, seconds of each training, and the seeds of the trainings
-LOSS_TO_BEAT = 1.96
-SECONDS_EACH = 90
+LOSS_TO_BEAT = 1.97
+SECONDS_EACH = 120
 SEEDS = (0, 1, 2)
 
 
