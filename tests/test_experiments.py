@@ -7,7 +7,7 @@ import torch
 
 from course import storage, studies
 from course.comparisons import load_results
-from course.recipes import JUDGED_MODELS, LECTURE, MUON, with_recipe
+from course.recipes import JUDGED_MODELS, MUON, with_recipe
 from course.runs import RunConfig, load_data
 from course.wavenet import WaveNetConfig
 from helpers import History, smooth, train
@@ -95,13 +95,12 @@ def test_a_stack_counts_as_its_runs_in_what_is_left_to_do():
     assert len(find_todo(plan)) == SEEDS_A_STACK * len(JUDGED_MODELS)
 
 
-@pytest.mark.parametrize("name", ["recipe_lecture", "recipe_muon"])
-def test_the_beginning_of_a_stored_run_is_what_training_gives_today(name):
-    records = load_results(name)
+def test_the_beginning_of_a_stored_run_is_what_training_gives_today():
+    records = load_results("recipe_muon")
     of_flat3 = records[records["variant"] == "flat3"].set_index("seed")
     record = of_flat3.loc[3]
     config = RunConfig(**record["config"])
-    window = 1_000 if name == "recipe_lecture" else 100  # steps for each point
+    window = 100  # steps for each point
     points = 2
 
     def stop(history):
@@ -116,17 +115,13 @@ def test_the_beginning_of_a_stored_run_is_what_training_gives_today(name):
     assert found.tolist() != pytest.approx(other, abs=0.0005)
 
 
-@pytest.mark.parametrize(
-    "name, recipe", [("recipe_lecture", LECTURE), ("recipe_muon", MUON)]
-)
-def test_the_stored_recipes_are_those_of_today(name, recipe):
-    records = load_results(name)
+def test_the_stored_recipe_is_that_of_today():
+    records = load_results("recipe_muon")
     assert list(records["variant"].unique()) == list(JUDGED_MODELS)
     for variant, runs in records.groupby("variant"):
-        expected = with_recipe(JUDGED_MODELS[variant], recipe)
+        expected = with_recipe(JUDGED_MODELS[variant], MUON)
         assert all(RunConfig(**config) == expected for config in runs["config"])
-        seeds = 16 if name == "recipe_muon" else SEEDS_A_STACK
-        assert sorted(runs["seed"]) == list(range(seeds))
+        assert sorted(runs["seed"]) == list(range(SEEDS["recipe_muon"]))
 
 
 def test_the_recipe_of_muon_is_near_the_searchs_best():
