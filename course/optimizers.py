@@ -10,7 +10,16 @@ from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 
-from course.checks import check_bool, checked, choice, number, rate, tensor, whole
+from course.checks import (
+    check_bool,
+    check_layers,
+    checked,
+    choice,
+    number,
+    rate,
+    tensor,
+    whole,
+)
 
 TRAINING = {  # what the fields of a TrainConfig have to be
     "steps": whole(1),
@@ -92,6 +101,7 @@ class Scheduled:
             schedule.step()
 
 
+@checked(model=check_layers)
 def parameter_groups(model, *, table: type, matrix: type) -> dict[str, list[Tensor]]:
     """The parameters by what they are: {"tables", "matrices", "others": tensors}.
 

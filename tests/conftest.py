@@ -1,6 +1,12 @@
 """With `make test` (pytest-xdist) two files run at a time, each on half the cores."""
 
 import os
+import signal
+
+# A shell lets what it starts in the background ignore Ctrl-C, which the tests of
+# interrupts press: they would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
     # Before torch is imported, here or by a kernel: trainings that share cores slow

@@ -35,12 +35,16 @@ from course.exercises import __all__ as answer_checks
 from course.exercises import train_within_budget
 from course.explorers.batchnorm import BatchNormExplorer
 from course.explorers.grid import GridExplorer
+from course.explorers.quiz import Quiz
 from course.explorers.reuse import ReuseExplorer
 from course.explorers.tree import TreeExplorer, draw_tree
+from course.explorers.wavenet import WaveNetExplorer
 from course.explorers.windows import WindowsExplorer
 from course.fusions import *
 from course.inspection import *
+from course.optimizers import parameter_groups
 from course.quizzes import *
+from course.recipes import with_recipe
 from course.runs import *
 from course.studies import open_study, run_study
 from course.wavenet import *
@@ -997,7 +1001,21 @@ TABLE = [
     ("draw_gradients({}, X, Y)", "networks is empty: give {text: WaveNet}, one or"),
     ("draw_gradients({'a': TREE}, X, X)", r"networks\['a'\] is .*: give a WaveNet"),
     ("draw_name(TREE, VOCAB, 'emma')", "network is a Sequential: give a WaveNet"),
+    # course.optimizers, course.recipes
+    (
+        "parameter_groups(None, table=Embedding, matrix=Linear)",
+        "model is None: give a model",
+    ),
+    (
+        "parameter_groups(TORCH_LAYER, table=Embedding, matrix=Linear)",
+        "model is a Linear: give one made of the layers of helpers.py",
+    ),
+    ("with_recipe(None, RECIPE)", "config is None: give a config such as RunConfig"),
+    ("with_recipe(RunConfig(), 'Muon')", "recipe is 'Muon': give one of RECIPES"),
     # course.explorers
+    ("WaveNetExplorer(None, VOCAB)", "model is None: give a model"),
+    ("WaveNetExplorer(TREE, VOCAB)", "model is a Sequential: give a WaveNet"),
+    ("Quiz('99')", "notebook is .*'99': choose one of '01'"),
     ("TreeExplorer(None)", "vocab is None: give a Vocab, such as Vocab"),
     ("TreeExplorer(NAMES)", "vocab is .*: give a Vocab, such as Vocab"),
     (
