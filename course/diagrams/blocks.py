@@ -94,11 +94,19 @@ def labelled_chip(
     """The last row of values (T, C) as a chip around a place, the shape beside it."""
     x, y = place
     width = values.shape[1] * cell
-    chip(ax, (x - width / 2, y - 0.08), values[-1], cell=cell)
-    shape = " × ".join(str(size) for size in values.shape)
-    label = f"{text}  {shape}" if text else shape
+    corner = (x - width / 2, y - 0.08)
+    chip(ax, corner, values[-1], cell=cell)
+    label = size_of(values)
+    if text:
+        label = f"{text}  {label}"
     left = x + width / 2 + 0.07
     words(ax, (left, y), label, size=SMALL, ha="left", color=WIRE)
+
+
+def size_of(values: Tensor) -> str:
+    """The shape of values (T, C) as "T × C"."""
+    T, C = values.shape
+    return f"{T} × {C}"
 
 
 def draw_entrance(ax: plt.Axes, parts: dict, text: str, cell: float) -> None:
@@ -109,22 +117,26 @@ def draw_entrance(ax: plt.Axes, parts: dict, text: str, cell: float) -> None:
     wire(ax, *around, color=LOOKED_AT, width=3, arrow=True)
     words(ax, (0.56, 3.4), "x goes on\nunchanged", size=SMALL, ha="left")
     operation(ax, (MAIN, 1.72), text, width=2.0, color=WEIGHTS)
-    shape = " × ".join(str(size) for size in parts["both"].shape)
+    shape = size_of(parts["both"])
     words(ax, (MAIN + 0.1, 2.05), shape, size=SMALL, ha="left", color=WIRE)
 
 
 def draw_gate(ax: plt.Axes, parts: dict, cell: float) -> None:
     """Filter and gate, and their product z."""
-    wire(ax, (MAIN, 1.88), (MAIN, 2.2))
+    fork = (MAIN, 2.2)
+    product = (MAIN, 3.42)
+    wire(ax, (MAIN, 1.88), fork)
     for x, name, text in ((1.65, "signal", "tanh"), (3.05, "gate", "σ")):
-        wire(ax, (MAIN, 2.2), (x, 2.2), (x, 2.48), arrow=True)
+        wire(ax, fork, (x, 2.2), (x, 2.48), arrow=True)
         operation(ax, (x, 2.64), text, width=0.75)
-        wire(ax, (x, 2.8), (x, 3.42), (MAIN, 3.42))
-        width = parts[name].shape[1] * cell
-        chip(ax, (x - width / 2, 3.0), parts[name][-1], cell=cell)
+        wire(ax, (x, 2.8), (x, 3.42), product)
+        values = parts[name]
+        width = values.shape[1] * cell
+        corner = (x - width / 2, 3.0)
+        chip(ax, corner, values[-1], cell=cell)
     words(ax, (3.5, 2.64), "how much passes", size=SMALL, ha="left", color=WIRE)
     words(ax, (3.55, 3.08), "0 to 1", size=SMALL, ha="left", color=WIRE)
-    ring(ax, (MAIN, 3.42), "⊙")
+    ring(ax, product, "⊙")
     wire(ax, (MAIN, 3.55), (MAIN, 4.65), arrow=True)
     labelled_chip(ax, parts["z"], (MAIN, 3.85), cell=cell, text="$z$")
     equation = r"$z=\tanh(W_f*x)\odot\sigma(W_g*x)$"
@@ -141,10 +153,11 @@ def draw_exits(ax: plt.Axes, parts: dict, cell: float) -> None:
     wire(ax, (MAIN, 4.3), (3.55, 4.3), arrow=True)
     operation(ax, (3.95, 4.3), "$W_s\\,z$", width=0.8, color=WEIGHTS)
     wire(ax, (4.35, 4.3), (RAIL - 0.14, 4.3), arrow=True)
-    width = parts["skip"].shape[1] * cell
-    chip(ax, (4.85 - width / 2, 4.42), parts["skip"][-1], cell=cell)
-    shape = " × ".join(str(size) for size in parts["skip"].shape)
-    words(ax, (4.85, 4.72), shape, size=SMALL, color=WIRE)
+    skip = parts["skip"]
+    width = skip.shape[1] * cell
+    corner = (4.85 - width / 2, 4.42)
+    chip(ax, corner, skip[-1], cell=cell)
+    words(ax, (4.85, 4.72), size_of(skip), size=SMALL, color=WIRE)
 
 
 def draw_head(ax: plt.Axes, parts: dict, cell: float) -> None:
@@ -157,10 +170,12 @@ def draw_head(ax: plt.Axes, parts: dict, cell: float) -> None:
     wire(ax, (RAIL, 5.36), (RAIL, 5.6), arrow=True)
     operation(ax, (RAIL, 5.78), "$W_2$ ReLU", width=1.2, color=WEIGHTS)
     wire(ax, (RAIL, 5.94), (RAIL, 6.3), arrow=True)
-    width = parts["logits"].shape[1] * cell
-    chip(ax, (RAIL - width / 2, 6.33), parts["logits"][-1], cell=cell)
-    shape = " × ".join(str(size) for size in parts["logits"].shape)
-    words(ax, (RAIL, 6.65), f"logits  {shape}", size=SMALL, color=WIRE)
+    logits = parts["logits"]
+    width = logits.shape[1] * cell
+    corner = (RAIL - width / 2, 6.33)
+    chip(ax, corner, logits[-1], cell=cell)
+    label = f"logits  {size_of(logits)}"
+    words(ax, (RAIL, 6.65), label, size=SMALL, color=WIRE)
 
 
 def ring(ax: plt.Axes, place: tuple, text: str) -> None:
@@ -201,7 +216,8 @@ def draw_gradients(
     top = ax.get_ylim()[1] - 0.5
     for i, (name, network) in enumerate(networks.items()):
         gradients = block_gradients(network, tokens, targets)
-        draw_way(ax, name, gradients, top - row * (i + 1) + 0.3)
+        y = top - row * (i + 1) + 0.3
+        draw_way(ax, name, gradients, y)
     return ax.figure
 
 
@@ -222,12 +238,17 @@ def block_gradients(network: Layer, tokens: Tensor, targets: Tensor) -> list[flo
             total = total + skipped
     if not network.skips:
         total = x
-    hidden = torch.relu(network.hidden(torch.relu(total)))
+    hidden = network.hidden(torch.relu(total))
+    hidden = torch.relu(hidden)
     logits = network.out(hidden).flatten(0, 1)  # (B, T, S) -> (N, V)
     loss = F.cross_entropy(logits, targets.flatten())
     gradients = torch.autograd.grad(loss, inputs)
     network.train(mode)
-    return [gradient.square().mean().sqrt().item() for gradient in gradients]
+    roots = []
+    for gradient in gradients:
+        mean_square = gradient.square().mean()
+        roots.append(mean_square.sqrt().item())
+    return roots
 
 
 def draw_way(ax: plt.Axes, name: str, gradients: list[float], y: float) -> None:
@@ -238,11 +259,13 @@ def draw_way(ax: plt.Axes, name: str, gradients: list[float], y: float) -> None:
     middles = spread(len(gradients) + 1, 0.2, WIDTH)
     pitch = middles[1] - middles[0]
     wide = 0.5 * pitch
+    look = {"color": LOOKED_AT, "solid_capstyle": "butt", "zorder": 3}
     for i, gradient in enumerate(gradients):
-        ends = [middles[i] - pitch + wide / 2, middles[i]]
-        look = {"color": LOOKED_AT, "solid_capstyle": "butt", "zorder": 3}
+        middle = middles[i]
+        left = middle - pitch + wide / 2  # where the block before it ends
         thickness = min(24, 5 * gradient / gradients[-1])
-        ax.plot(ends, [y, y], lw=thickness, gid=f"gradient {i}", **look)
-        operation(ax, (middles[i], y), str(i + 1), width=wide, height=0.36)
-    wire(ax, (middles[-2], y), (middles[-1] - 0.2, y))
-    words(ax, (middles[-1], y), "loss", size=SMALL)
+        ax.plot([left, middle], [y, y], lw=thickness, gid=f"gradient {i}", **look)
+        operation(ax, (middle, y), str(i + 1), width=wide, height=0.36)
+    end = middles[-1]
+    wire(ax, (middles[-2], y), (end - 0.2, y))
+    words(ax, (end, y), "loss", size=SMALL)

@@ -94,9 +94,12 @@ def tile(
     """A character around `place`, with one of the looks TILES. A dot is pale."""
     face, edge, ink = TILES[look]
     if character == END and look == "plain":
-        face, edge, ink = tint(FUTURE, 0.3), FUTURE, WIRE
+        face = tint(FUTURE, 0.3)
+        edge = FUTURE
+        ink = WIRE
     x = place[0] - size / 2
     y = place[1] - size / 2
+    is_predicted = look == "predicted"
     box = FancyBboxPatch(
         (x, y),
         size,
@@ -104,8 +107,8 @@ def tile(
         boxstyle=f"round,pad=0,rounding_size={size / 6}",
         facecolor=face,
         edgecolor=edge,
-        linestyle="--" if look == "predicted" else "-",
-        linewidth=1.8 if look == "predicted" else 1,
+        linestyle="--" if is_predicted else "-",
+        linewidth=1.8 if is_predicted else 1,
         zorder=4,
     )
     ax.add_patch(box)
@@ -122,9 +125,11 @@ def chip(
     """
     width = len(values) * cell
     x, y = corner
+    row = values.detach().numpy()[None]  # (1, C)
+    edges = (x, x + width, y, y + height)
     ax.imshow(
-        values.detach().numpy()[None],  # (1, C)
-        extent=(x, x + width, y, y + height),
+        row,
+        extent=edges,
         aspect="auto",
         cmap=NUMBERS,
         vmin=-1,
@@ -149,10 +154,12 @@ def weights(
     width = outputs * cell
     height = inputs * cell
     face = tint(WEIGHTS, 0.35)
-    ax.add_patch(Rectangle(corner, width, height, fc=face, ec=WEIGHTS, lw=1, zorder=3))
+    box = Rectangle(corner, width, height, fc=face, ec=WEIGHTS, lw=1, zorder=3)
+    ax.add_patch(box)
     if uses is not None:
-        middle = (corner[0] + width / 2, corner[1] + height / 2)
-        stamp(ax, middle, uses)
+        x = corner[0] + width / 2
+        y = corner[1] + height / 2
+        stamp(ax, (x, y), uses)
     return width, height
 
 

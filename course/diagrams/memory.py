@@ -51,15 +51,14 @@ def draw_memory(text: str, *, channels: int = 3) -> plt.Figure:
     for number in range(T * channels):
         start = (cell_middle(x, number), foot)
         end = (cell_middle(turned, number), 1.15)
-        looked_at = number in pair
-        color = LOOKED_AT if looked_at else tint(WIRE, 0.5)
-        wire(ax, start, end, color=color, width=2 if looked_at else 0.8)
+        if number in pair:
+            wire(ax, start, end, color=LOOKED_AT, width=2)
+        else:
+            wire(ax, start, end, color=tint(WIRE, 0.5), width=0.8)
     draw_ribbon(ax, turned, pair, 1.15 - HEIGHT)
-    words(
-        ax,
-        (WIDTH / 2, 0.55),
-        f"after a transpose, copied as {tuple(turned.shape)}: the pair lies apart",
-    )
+    shape = tuple(turned.shape)
+    caption = f"after a transpose, copied as {shape}: the pair lies apart"
+    words(ax, (WIDTH / 2, 0.55), caption)
     words(ax, (WIDTH / 2, 0.28), "view raises an error, reshape copies the numbers")
     return ax.figure
 
@@ -79,12 +78,15 @@ def draw_brackets(ax: plt.Axes, rows: Tensor, pair: list[int], y: float) -> None
     half = (RIGHT - LEFT) / len(rows) / 2 - 0.03
     for row, x in zip(rows.tolist(), middles):
         foot = y - 0.07
-        ends = (x - half, foot), (x - half, y), (x + half, y), (x + half, foot)
+        left = x - half
+        right = x + half
+        ends = (left, foot), (left, y), (right, y), (right, foot)
         if row == pair:
             wire(ax, *ends, color=LOOKED_AT, width=3)
         else:
             wire(ax, *ends, color=INK)
-    words(ax, (WIDTH - 0.05, y - 0.03), str(tuple(rows.shape)), ha="right")
+    shape = str(tuple(rows.shape))
+    words(ax, (WIDTH - 0.05, y - 0.03), shape, ha="right")
 
 
 def draw_ribbon(ax: plt.Axes, x: Tensor, pair: list[int], y: float) -> None:
@@ -93,6 +95,7 @@ def draw_ribbon(ax: plt.Axes, x: Tensor, pair: list[int], y: float) -> None:
     width = (RIGHT - LEFT) / len(numbers)
     channels = len(pair) // 2
     points = min(SMALL, 42 * width)
+    half_way = y + HEIGHT / 2  # up a cell
     for number, middle in zip(numbers, spread(len(numbers), LEFT, RIGHT)):
         is_odd = number // channels % 2  # neighbouring characters have two greys
         face = tint(WIRE, 0.35 if is_odd else 0.1)
@@ -101,5 +104,5 @@ def draw_ribbon(ax: plt.Axes, x: Tensor, pair: list[int], y: float) -> None:
         corner = (middle - width / 2, y)
         cell = Rectangle(corner, width, HEIGHT, fc=face, ec=INK, lw=0.8, zorder=4)
         ax.add_patch(cell)
-        words(ax, (middle, y + HEIGHT / 2), number, size=points)
-    words(ax, (WIDTH - 0.05, y + HEIGHT / 2), "memory", ha="right", color=WIRE)
+        words(ax, (middle, half_way), number, size=points)
+    words(ax, (WIDTH - 0.05, half_way), "memory", ha="right", color=WIRE)

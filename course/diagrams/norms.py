@@ -35,7 +35,8 @@ def check_shape(name: str, value) -> tuple[int, int, int]:
     cure = "give (B, T, C), such as (32, 4, 68)"
     check_kind(name, value, kind=tuple, cure=cure)
     whole = [size for size in value if isinstance(size, int) and size > 0]
-    if len(value) != 3 or len(whole) != 3 or value[0] < 2 or value[1] > 8:
+    fits = len(value) == 3 and len(whole) == 3
+    if not fits or value[0] < 2 or value[1] > 8:
         raise ValueError(f"{name} is {value}: {cure}, with B > 1 and T < 9")
     return value
 
@@ -66,13 +67,15 @@ def draw_cubes(
         words(ax, (left, 3.95), caption, size=SMALL, ha="left", weight="bold")
         words(ax, (left, 3.72), f"x {sizes}", size=SMALL, ha="left", color=WIRE)
         small = (DRAWN["examples"], *sizes[1:-1], DRAWN["channels"])
-        draw_cube(ax, averaged(make, small), (left + 0.1, 2.2))
+        marked = averaged(make, small)
+        draw_cube(ax, marked, (left + 0.1, 2.2))
         norm = make(C)
+        x = torch.randn(sizes, generator=Generator().manual_seed(0))
         with torch.no_grad():
-            norm(torch.randn(sizes, generator=Generator().manual_seed(0)))
+            norm(x)
         means = norm.running_mean
         draw_buffer(ax, means, (left + 0.1, 1.75))
-        count = torch.Size(sizes).numel() // means.numel()
+        count = x.numel() // means.numel()
         foot = [
             f"running mean {tuple(means.shape)}",
             f"{means.numel()} means,",
@@ -98,14 +101,16 @@ def averaged(make: Callable[[int], Layer], sizes: tuple[int, ...]) -> Tensor:
         trial = copy.deepcopy(norm)
         with torch.no_grad():
             trial(x)
-        return trial.running_mean.flatten()[-1].item()
+        means = trial.running_mean.flatten()
+        return means[-1].item()
 
     unchanged = last_mean(x)
     moves = torch.zeros(x.numel(), dtype=torch.bool)
     for i in range(x.numel()):
         changed = x.flatten().clone()
         changed[i] += 1
-        moves[i] = last_mean(changed.view(sizes)) != unchanged
+        mean = last_mean(changed.view(sizes))
+        moves[i] = mean != unchanged
     return moves.view(sizes)
 
 
@@ -120,23 +125,30 @@ def draw_cube(ax: plt.Axes, marked: Tensor, corner: tuple) -> None:
 
     def at(b: float, t: float, c: float) -> tuple[float, float]:
         x = corner[0] + t * SIDE + b * DEPTH[0]
-        return x, corner[1] + c * SIDE + b * DEPTH[1]
+        y = corner[1] + c * SIDE + b * DEPTH[1]
+        return x, y
 
     def face(is_marked: Tensor, *corners: tuple, shade: float) -> None:
         color = LOOKED_AT if is_marked else str(shade)
         places = [at(*place) for place in corners]
-        ax.add_patch(Polygon(places, fc=color, ec=INK, lw=0.7, zorder=3))
+        polygon = Polygon(places, fc=color, ec=INK, lw=0.7, zorder=3)
+        ax.add_patch(polygon)
 
     for t in range(T):
         for c in range(C):
-            square = (0, t, c), (0, t + 1, c), (0, t + 1, c + 1), (0, t, c + 1)
+            right = t + 1
+            above = c + 1
+            square = (0, t, c), (0, right, c), (0, right, above), (0, t, above)
             face(marked[0, t, c], *square, shade=1.0)
     for b in range(B):
+        behind = b + 1
         for t in range(T):
-            lid = (b, t, C), (b, t + 1, C), (b + 1, t + 1, C), (b + 1, t, C)
+            right = t + 1
+            lid = (b, t, C), (b, right, C), (behind, right, C), (behind, t, C)
             face(marked[b, t, C - 1], *lid, shade=0.93)
         for c in range(C):
-            side = (b, T, c), (b + 1, T, c), (b + 1, T, c + 1), (b, T, c + 1)
+            above = c + 1
+            side = (b, T, c), (behind, T, c), (behind, T, above), (b, T, above)
             face(marked[b, T - 1, c], *side, shade=0.85)
 
 
@@ -144,15 +156,17 @@ def draw_buffer(ax: plt.Axes, means: Tensor, corner: tuple) -> None:
     """The running means as a table: a row for each channel, the marked one on top."""
     left, top = corner
     positions = means.numel() // means.shape[-1]
+    channels = DRAWN["channels"]
+    marked = (positions - 1, channels - 1)
     middle = left + SIDE / 2
     wire(ax, (middle, top + 0.35), (middle, top + 0.08), arrow=True)
+    height = 0.85 * SIDE
     for t in range(positions):
-        for c in range(DRAWN["channels"]):
-            is_marked = c == DRAWN["channels"] - 1 and t == positions - 1
-            height = 0.85 * SIDE
-            place = (left + t * SIDE, top - (DRAWN["channels"] - c) * height)
-            color = LOOKED_AT if is_marked else PAPER
-            cell = Rectangle(place, SIDE, height, fc=color, ec=INK, lw=0.7, zorder=3)
+        for c in range(channels):
+            x = left + t * SIDE
+            y = top - (channels - c) * height
+            color = LOOKED_AT if (t, c) == marked else PAPER
+            cell = Rectangle((x, y), SIDE, height, fc=color, ec=INK, lw=0.7, zorder=3)
             ax.add_patch(cell)
 
 
@@ -196,7 +210,8 @@ def draw_ladder(
     )
     draw_curves(top, curves, window)
     top.set_title(f"Training loss of {len(curves)} models by one recipe", size=LARGE)
-    draw_steps(bottom, {name: val[name] for name in curves})
+    in_order = {name: val[name] for name in curves}
+    draw_steps(bottom, in_order)
     bottom.set_title("Validation loss: what each step gains", size=LARGE)
     return fig
 
@@ -211,10 +226,13 @@ def draw_curves(ax: plt.Axes, curves: dict[str, list[float]], window: int) -> No
     close = close_ones(ends)
     for name, curve in curves.items():
         steps = [(i + 0.5) * window for i in range(len(curve))]
-        ax.plot(steps, curve, lw=2, **LOOKS.get(name, {}))
-    last = max(len(curve) for curve in curves.values()) * window
+        look = LOOKS.get(name, {})
+        ax.plot(steps, curve, lw=2, **look)
+    longest = max(len(curve) for curve in curves.values())
+    last = longest * window
     ax.set_xlim(0, 1.28 * last)
-    ax.set_xticks(range(0, last + 1, max(1, last // 3)))
+    spacing = max(1, last // 3)
+    ax.set_xticks(range(0, last + 1, spacing))
     for name, y in apart(ends, 0.05).items():
         color = LOOKS.get(name, {}).get("color", INK)
         ax.text(1.02 * last, y, name, color=color, va="center", weight="bold")
@@ -224,7 +242,8 @@ def draw_curves(ax: plt.Axes, curves: dict[str, list[float]], window: int) -> No
             tail = curves[name][-ENLARGED:]
             first = len(curves[name]) - len(tail)
             steps = [(first + i + 0.5) * window for i in range(len(tail))]
-            inset.plot(steps, tail, lw=2, **LOOKS.get(name, {}))
+            look = LOOKS.get(name, {})
+            inset.plot(steps, tail, lw=2, **look)
         inset.set_title("enlarged", size=SMALL)
         inset.tick_params(labelsize=SMALL)
         frame = ax.indicate_inset_zoom(inset, edgecolor=INK)
@@ -254,26 +273,27 @@ def apart(heights: dict[str, float], least: float) -> dict[str, float]:
 
 def draw_steps(ax: plt.Axes, val: dict[str, float]) -> None:
     """The losses as stairs, and on each step how much the loss fell."""
-    names = list(val)
-    for i, name in enumerate(names):
+    look = {"textcoords": "offset points", "ha": "center"}
+    before = None
+    for i, (name, loss) in enumerate(val.items()):
         color = LOOKS.get(name, {}).get("color", INK)
-        ax.plot([i - 0.4, i + 0.4], [val[name]] * 2, color=color, lw=4)
-        label = f"{name}\n{val[name]:.3f}"
-        ax.annotate(label, (i, val[name]), (0, 5), textcoords="offset points",
-                    ha="center", va="bottom")  # fmt: skip
-        if i > 0:
-            before = val[names[i - 1]]
-            sign = NEGATIVE if val[name] < before else POSITIVE
+        ax.plot([i - 0.4, i + 0.4], [loss, loss], color=color, lw=4)
+        label = f"{name}\n{loss:.3f}"
+        ax.annotate(label, (i, loss), (0, 5), va="bottom", **look)
+        if before is not None:
+            sign = NEGATIVE if loss < before else POSITIVE
+            between = i - 0.5
+            top = (between, before)
+            foot = (between, loss)
             arrow = {"arrowstyle": "-|>", "color": sign}
-            ends = {"xy": (i - 0.5, val[name]), "xytext": (i - 0.5, before)}
-            ax.annotate("", **ends, arrowprops=arrow)
-            gain = f"{val[name] - before:+.3f}".replace("-", "−")
-            ax.annotate(gain, (i - 0.5, val[name]), (0, -4), color=sign,
-                        textcoords="offset points", ha="center", va="top")  # fmt: skip
+            ax.annotate("", foot, top, arrowprops=arrow)
+            gain = f"{loss - before:+.3f}".replace("-", "−")
+            ax.annotate(gain, foot, (0, -4), color=sign, va="top", **look)
+        before = loss
     lowest = min(val.values())
     highest = max(val.values())
     room = 0.25 * (highest - lowest) + 0.005
     ax.set(xticks=[], ylabel="loss, nats per character")
     ax.set_ylim(lowest - room, highest + room)
-    ax.set_xlim(-0.6, len(names) - 0.4)
+    ax.set_xlim(-0.6, len(val) - 0.4)
     ax.spines[["top", "right", "bottom"]].set_visible(False)

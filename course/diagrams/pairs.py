@@ -33,12 +33,13 @@ def draw_pairs(
     Above: a line for each seed, blue where the loss fell and red where it rose. Below:
     the means of all choices of signs; the orange share is p.
     """
-    differences = np.asarray(new) - np.asarray(old)  # (n,)
+    before = np.asarray(old)  # (n,)
+    after = np.asarray(new)
     fig, (top, bottom) = plt.subplots(
         2, 1, figsize=(WIDTH, 6.4), dpi=DPI, layout="constrained"
     )
-    draw_slopes(top, np.asarray(old), np.asarray(new), names)
-    draw_flips(bottom, differences)
+    draw_slopes(top, before, after, names)
+    draw_flips(bottom, after - before)
     return fig
 
 
@@ -51,8 +52,9 @@ def draw_slopes(
         color = NEGATIVE if after < before else POSITIVE
         style = "-" if after < before else "--"
         ax.plot([0, 1], [before, after], style, color=color, marker="o", lw=1.6)
-    ax.set(xlim=(-0.2, 1.2), xticks=[0, 1], ylabel="val loss, nats per character")
-    ax.set_xticklabels(names, size=LARGE)
+    ax.set_xlim(-0.2, 1.2)
+    ax.set_xticks([0, 1], names, size=LARGE)
+    ax.set_ylabel("val loss, nats per character")
     found = f"the loss falls in {fell} of {len(old)} pairs"
     ax.set_title(f"The same seed twice: {found}", size=LARGE)
     ax.spines[["top", "right"]].set_visible(False)
@@ -60,7 +62,8 @@ def draw_slopes(
 
 def flipped_means(differences: np.ndarray) -> np.ndarray:
     """The mean for each of the 2**n choices of signs: (2**n,)."""
-    signs = np.array(list(product([1, -1], repeat=len(differences))))  # (2**n, n)
+    choices = product([1, -1], repeat=len(differences))
+    signs = np.array(list(choices))  # (2**n, n)
     return (signs * differences).mean(axis=1)
 
 
@@ -85,12 +88,13 @@ def draw_flips(ax: plt.Axes, differences: np.ndarray) -> None:
     bins = edges(means, abs(observed) - rounding)
     parts = [means[~as_far], means[as_far]]
     ax.hist(parts, bins, stacked=True, color=[FUTURE, LOOKED_AT])
-    height = ax.get_ylim()[1]
-    ax.plot([observed] * 2, [0, 0.55 * height], color=INK, lw=1.6)
-    ax.plot(observed, 0.55 * height, "o", color=INK, ms=9)
-    label = f"observed mean\n{observed:+.4f}".replace("-", "−")
+    height = 0.55 * ax.get_ylim()[1]
+    ax.plot([observed, observed], [0, height], color=INK, lw=1.6)
+    ax.plot(observed, height, "o", color=INK, ms=9)
+    label = f"observed mean\n{observed:+.4f}"
+    label = label.replace("-", "−")
     above = {"xytext": (0, 9), "textcoords": "offset points"}
-    ax.annotate(label, (observed, 0.55 * height), ha="center", size=SMALL, **above)
+    ax.annotate(label, (observed, height), ha="center", size=SMALL, **above)
     ax.set(xlabel="mean difference, nats per character", yticks=[])
     found = f"{as_far.sum():,} are as far from 0, p = {p:.2g}"
     ax.set_title(f"All {len(means):,} choices of signs: {found}", size=LARGE)

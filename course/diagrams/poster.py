@@ -19,8 +19,10 @@ def check_series(name: str, value) -> pd.DataFrame:
     cure = "give a table with the columns parameters, val and unseen"
     check_kind(name, value, kind=pd.DataFrame, cure=cure)
     missing = {"parameters", *PARTS} - set(value.columns)
-    if missing or value.empty:
-        raise ValueError(f"{name} lacks {sorted(missing) or 'rows'}: {cure}")
+    if missing:
+        raise ValueError(f"{name} lacks {sorted(missing)}: {cure}")
+    if value.empty:
+        raise ValueError(f"{name} lacks rows: {cure}")
     return value
 
 
@@ -45,16 +47,20 @@ def draw_poster(series: pd.DataFrame, counts: dict[str, float]) -> plt.Figure:
     height = 1.4 + 0.55 * len(series)
     fig, ax = plt.subplots(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
     for part, look in PARTS.items():
-        ax.plot(series[part], rows, ms=9, mec=INK, ls="-", lw=1, zorder=3, **look)
-        ax.axvline(counts[part], color=look["color"], ls="--", lw=1.5, zorder=1)
-        shift = 4 if SIDES[part] == "left" else -4
-        text = {"textcoords": "offset points", "ha": SIDES[part], "size": SMALL}
-        first = (series[part].iloc[0], 0)
+        losses = series[part]
+        ax.plot(losses, rows, ms=9, mec=INK, ls="-", lw=1, zorder=3, **look)
+        counted = counts[part]
+        ax.axvline(counted, color=look["color"], ls="--", lw=1.5, zorder=1)
+        side = SIDES[part]
+        shift = 4 if side == "left" else -4
+        text = {"textcoords": "offset points", "ha": side, "size": SMALL}
+        first = (losses.iloc[0], 0)
         ax.annotate(part, first, xytext=(shift, 9), **text)
-        foot = (counts[part], len(series) - 0.4)
+        foot = (counted, len(series) - 0.4)
         ax.annotate(f"counts, {part}", foot, xytext=(shift, 0), **text)
-    right = series[list(PARTS)].to_numpy().max()
-    left = series[list(PARTS)].to_numpy().min()
+    losses = series[list(PARTS)].to_numpy()
+    right = losses.max()
+    left = losses.min()
     width = right - left
     for row, (model, parameters) in zip(rows, series["parameters"].items()):
         end = right + 0.75 * width
@@ -63,7 +69,8 @@ def draw_poster(series: pd.DataFrame, counts: dict[str, float]) -> plt.Figure:
         label = f"{parameters:,} parameters"
         ax.text(end, row + 0.2, label, size=SMALL, color=WIRE, **text)
         ax.axhline(row, color=FUTURE, lw=0.6, zorder=0)
-    ax.set(xlabel="loss, nats per character", yticks=[])
+    ax.set_xlabel("loss, nats per character")
+    ax.set_yticks([])
     ax.set_xlim(left - 0.06 * width, right + 0.78 * width)
     ax.set_ylim(len(series) - 0.3, -0.7)  # the first model at the top
     ax.set_title("From the first model to WaveNet", size=LARGE, weight="bold")

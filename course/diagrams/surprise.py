@@ -47,15 +47,20 @@ def draw_name(network: Layer, vocab: Vocab, name: str) -> plt.Figure:
         layout="constrained",
         height_ratios=SHARES,
     )
-    surprise = [-np.log(chances[t, i].item()) for t, i in enumerate(wanted)]
+    surprise = []
+    for t, i in enumerate(wanted):
+        chance = chances[t, i].item()
+        surprise.append(-np.log(chance))
     total = sum(surprise)
-    likely = f"{name}: {total:.1f} nats, {total / len(wanted):.2f} for each character"
+    mean = total / len(wanted)
+    likely = f"{name}: {total:.1f} nats, {mean:.2f} for each character"
     top.set_title(likely, size=LARGE)
     draw_surprise(top, surprise)
     draw_chances(middle, chances, wanted, vocab)
     draw_gates(bottom, gates)
+    positions = range(len(following))
     for ax in (top, middle, bottom):
-        ax.set_xticks(range(len(following)), following, family="monospace", size=LARGE)
+        ax.set_xticks(positions, following, family="monospace", size=LARGE)
         ax.set_xlim(-0.5, len(following) - 0.5)
     return fig
 
@@ -68,19 +73,23 @@ def look_inside(network: Layer, vocab: Vocab, name: str) -> tuple[Tensor, Tensor
         x = network.embedding(tokens)
         for block in network.blocks:
             _, gate = block.conv(x).chunk(2, dim=-1)  # (1, T, C)
-            gates.append(torch.sigmoid(gate)[0].mean(-1))  # (T,)
+            opened = torch.sigmoid(gate)[0]  # (T, C)
+            gates.append(opened.mean(-1))  # (T,)
             x, _ = block(x)
-        chances = network(tokens)[0].softmax(-1)  # (T, V)
+        logits = network(tokens)[0]  # (T, V)
+    chances = logits.softmax(-1)
     return chances, torch.stack(gates)
 
 
 def draw_surprise(ax: plt.Axes, surprise: list[float]) -> None:
     """A bar for each character, in nats."""
     ax.bar(range(len(surprise)), surprise, color=LOOKED_AT, edgecolor=INK, width=0.7)
+    look = {"ha": "center", "va": "bottom", "size": SMALL}
     for t, nats in enumerate(surprise):
-        ax.annotate(f"{nats:.1f}", (t, nats), (0, 2), textcoords="offset points",
-                    ha="center", va="bottom", size=SMALL)  # fmt: skip
-    ax.set(ylabel="surprise, nats", ylim=(0, 1.2 * max(surprise)))
+        label = f"{nats:.1f}"
+        ax.annotate(label, (t, nats), (0, 2), textcoords="offset points", **look)
+    ax.set_ylabel("surprise, nats")
+    ax.set_ylim(0, 1.2 * max(surprise))
     ax.spines[["top", "right"]].set_visible(False)
 
 
@@ -97,9 +106,11 @@ def draw_chances(
 def draw_gates(ax: plt.Axes, gates: Tensor) -> None:
     """A row for each block, dark where the gates are open."""
     ax.imshow(gates.numpy(), cmap=INKED, vmin=0, vmax=1, aspect="auto", origin="lower")
+    look = {"size": SMALL - 2, "ha": "center", "va": "center"}
     for (block, t), value in np.ndenumerate(gates.numpy()):
         color = PAPER if value > 0.5 else INK
-        ax.text(t, block, f"{value:.1f}".lstrip("0"), color=color, size=SMALL - 2,
-                ha="center", va="center")  # fmt: skip
-    ax.set_yticks(range(len(gates)), range(1, len(gates) + 1))
+        number = f"{value:.1f}".lstrip("0")
+        ax.text(t, block, number, color=color, **look)
+    blocks = len(gates)
+    ax.set_yticks(range(blocks), range(1, blocks + 1))
     ax.set_ylabel("open gates by block")

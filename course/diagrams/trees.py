@@ -46,7 +46,10 @@ def draw_flat_against_tree(
     """
     models = [steps(flat, vocab, context), steps(tree, vocab, context)]
     cell = min(cell_width(found, HALF - 0.72) for found in models)
-    tallest = max(len(w) for found in models for w, _ in matrices(found))
+    tallest = 0
+    for found in models:
+        for weight, _ in matrices(found):
+            tallest = max(tallest, len(weight))
     cell = min(cell, 1.9 / tallest)
     foot = tallest * cell + 1.5  # inches for the matrices
     ax = canvas(foot + 3.55)
@@ -89,7 +92,9 @@ def cell_width(found: list[tuple], room: float) -> float:
         widest = max(widest, level.numel() / (room - gaps))
     used = matrices(found)
     outputs = sum(weight.shape[1] for weight, _ in used)
-    return 1 / max(widest, outputs / (room - 0.1 * (len(used) - 1)))
+    gaps = 0.1 * (len(used) - 1)
+    widest = max(widest, outputs / (room - gaps))
+    return 1 / widest
 
 
 def draw_model(
@@ -134,12 +139,14 @@ def draw_fan(ax: plt.Axes, children: list[tuple], node: tuple, width: float) -> 
         for child in children:
             wire(ax, child, node)
         return
-    for child, end in zip(
-        children, spread(len(children), x - width / 2, x + width / 2)
-    ):
+    left = x - width / 2
+    right = x + width / 2
+    ends = spread(len(children), left, right)
+    for child, end in zip(children, ends):
         wire(ax, child, (end, y))
-    corners = [children[0], children[-1], (x + width / 2, y), (x - width / 2, y)]
-    ax.add_patch(Polygon(corners, color=tint(LOOKED_AT, 0.35), zorder=1))
+    corners = [children[0], children[-1], (right, y), (left, y)]
+    pale = tint(LOOKED_AT, 0.35)
+    ax.add_patch(Polygon(corners, color=pale, zorder=1))
 
 
 def draw_matrices(ax: plt.Axes, found: list[tuple], corner: tuple, cell: float) -> None:
@@ -154,8 +161,9 @@ def draw_matrices(ax: plt.Axes, found: list[tuple], corner: tuple, cell: float) 
         height = inputs * cell
         foot = top - 0.6 - height
         width = outputs * cell
-        middle = left + max(width, 0.63) / 2  # its words need so much
+        room = max(width, 0.63)  # its words need so much
+        middle = left + room / 2
         weights(ax, (middle - width / 2, foot), weight, cell=cell)
         stamp(ax, (middle, top - 0.4), positions)
         words(ax, (middle, foot - 0.13), f"{inputs}×{outputs}", size=SMALL)
-        left += max(width, 0.63) + 0.1
+        left += room + 0.1

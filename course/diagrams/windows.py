@@ -52,16 +52,21 @@ def draw_windows(models: list[Sequential], vocab: Vocab, name: str) -> plt.Figur
         raise ValueError(f"the name {name!r} is too short: give 2 characters or more")
     vocab.encode(name)  # raises an error that names unknown characters
     read = name[:-1]
-    sizes = [window_of(model) for model in models]
-    shown = max(*sizes, len(read)) if len(sizes) > 1 else max(sizes[0], len(read) + 1)
-    text = (END * shown + read)[-shown:]
+    most = len(read)
+    if len(models) == 1:
+        most += 1
+    for model in models:
+        most = max(most, window_of(model))
+    padded = END * most + read
+    text = padded[-most:]
     ax = canvas(PANEL * len(models) + 0.5)
     title(ax, f"What comes after “{read}”?")
     top = ax.get_ylim()[1] - 0.45
     widest = max(first_matrix(model).shape[1] for model in models)
+    cell = 1.9 / widest
     for i, model in enumerate(models):
         corner = (0.1, top - PANEL * (i + 1))
-        draw_panel(ax, model, vocab, (text, name[-1]), corner, 1.9 / widest)
+        draw_panel(ax, model, vocab, (text, name[-1]), corner, cell)
     return ax.figure
 
 
@@ -113,26 +118,27 @@ def draw_panel(
         tops.append((x, foot + 0.46))
     hidden = outputs[Tanh]
     width = len(hidden) * cell
-    middle = min(max(sum(middles[first:-1]) / block_size, left + width / 2),
-                 middles[-1] - width / 2 - 0.1)  # fmt: skip
+    middle = sum(middles[first:-1]) / block_size  # of the window, where there is room
+    middle = max(middle, left + width / 2)
+    middle = min(middle, middles[-1] - width / 2 - 0.1)
     floor = foot + 1.0
-    corners = [
-        tops[0],
-        tops[-1],
-        (middle + width / 2, floor),
-        (middle - width / 2, floor),
-    ]
-    ax.add_patch(Polygon(corners, color=tint(LOOKED_AT, 0.35), zorder=1))
-    chip(ax, (middle - width / 2, floor), hidden, cell=cell, height=0.2)
-    ends = (middle + width / 2, floor + 0.1), (middles[-1], floor + 0.1)
-    wire(ax, *ends, (middles[-1], foot + 0.17), arrow=True)
+    chip_start = (middle - width / 2, floor)
+    chip_end = (middle + width / 2, floor)
+    corners = [tops[0], tops[-1], chip_end, chip_start]
+    pale = tint(LOOKED_AT, 0.35)
+    ax.add_patch(Polygon(corners, color=pale, zorder=1))
+    chip(ax, chip_start, hidden, cell=cell, height=0.2)
+    x = middles[-1]  # of the tile that is predicted
+    y = floor + 0.1  # half-way up the chip
+    wire(ax, (chip_end[0], y), (x, y), (x, foot + 0.17), arrow=True)
 
     matrix = first_matrix(model)
     inputs, channels = matrix.shape
-    place = (TILES_END + 0.4, foot + 1.3 - inputs * cell)
-    weights(ax, place, matrix, cell=cell)
+    x = TILES_END + 0.4
+    y = foot + 1.3 - inputs * cell
+    weights(ax, (x, y), matrix, cell=cell)
     label = f"{inputs} × {channels} = {matrix.numel():,} weights"
-    below = (TILES_END + 0.4 + channels * cell / 2, place[1] - 0.14)
+    below = (x + channels * cell / 2, y - 0.14)
     words(ax, below, label, size=SMALL, color=WEIGHTS)
 
 
@@ -140,9 +146,10 @@ def draw_cut(
     ax: plt.Axes, middles: list[float], read: str, first: int, foot: float
 ) -> None:
     """Words below the letters that the window has cut off, if there are any."""
-    lost = [i for i in range(first) if read[i] != END]
+    y = foot - 0.27
+    lost = [middles[i] for i in range(first) if read[i] != END]
     if lost:
-        middle = (middles[lost[0]] + middles[lost[-1]]) / 2
-        words(ax, (middle, foot - 0.27), "cut off", size=SMALL, color=WIRE)
+        middle = (lost[0] + lost[-1]) / 2
+        words(ax, (middle, y), "cut off", size=SMALL, color=WIRE)
     seen = (middles[first] + middles[-2]) / 2
-    words(ax, (seen, foot - 0.27), "window", size=SMALL, color=WIRE)
+    words(ax, (seen, y), "window", size=SMALL, color=WIRE)

@@ -23,11 +23,13 @@ def draw(surface: pd.DataFrame, cell: dict, best: dict) -> bytes:
     lowest = surface.to_numpy().min()
     for architecture in ("flat", "tree"):
         ax = places[architecture]
-        draw_table(ax, surface[architecture], lowest)
+        table = surface[architecture]
+        draw_table(ax, table, lowest)
         ax.set_title(f"{architecture}: validation loss, nats per character", size=10)
-        for chosen, color, words in ((best, INK, "★ best"), (cell, LOOKED_AT, "")):
-            if chosen["architecture"] == architecture:
-                frame(ax, surface[architecture], chosen, color=color, words=words)
+        if best["architecture"] == architecture:
+            frame(ax, table, best, color=INK, words="★ best")
+        if cell["architecture"] == architecture:
+            frame(ax, table, cell, color=LOOKED_AT, words="")
     draw_curves(places["curves"], cell)
     return as_png(fig)
 
@@ -35,9 +37,11 @@ def draw(surface: pd.DataFrame, cell: dict, best: dict) -> bytes:
 def draw_table(ax: Axes, table: pd.DataFrame, lowest: float) -> None:
     """Losses by block size (rows) and hidden width (columns), blue where low."""
     ax.imshow(table, cmap=SHADES, vmin=lowest, vmax=HIGHEST, aspect="auto")
+    dark = lowest + 0.3 * (HIGHEST - lowest)  # losses below stand on dark cells
     for (row, column), loss in np.ndenumerate(table):
-        color = PAPER if loss < lowest + 0.3 * (HIGHEST - lowest) else INK
-        ax.text(column, row, f"{loss:.3f}", color=color, ha="center", va="center")
+        color = PAPER if loss < dark else INK
+        number = f"{loss:.3f}"
+        ax.text(column, row, number, color=color, ha="center", va="center")
     ax.set(xlabel="hidden width", ylabel="block size")
     ax.set_xticks(range(len(table.columns)), table.columns)
     ax.set_yticks(range(len(table.index)), table.index)
@@ -59,7 +63,8 @@ def draw_curves(ax: Axes, cell: dict) -> None:
         middles = 50 + 100 * np.arange(len(curve))  # the middle step of each mean
         style = "-" if seed == cell["seeds"][0] else "--"
         ax.plot(middles, curve, style, color=STORED, lw=1.8, label=f"seed {seed}")
-    ax.set(xlabel="step", ylabel="training loss", ylim=(1.7, 2.8))
+    ax.set(xlabel="step", ylabel="training loss")
+    ax.set_ylim(1.7, 2.8)
     sizes = f"block size {cell['block_size']}, hidden width {cell['hidden']}"
     words = f"{cell['architecture']}, {sizes}: {cell['parameters']:,} parameters"
     ax.set_title(words, size=10)

@@ -33,16 +33,20 @@ def draw_surprises(ax: Axes, name: str, surprises: list[float]) -> None:
     positions = range(len(labels))
     ax.bar(positions, surprises, color=BAR)
     for x, surprise in enumerate(surprises):
-        ax.text(x, surprise + 0.1, f"{surprise:.1f}", ha="center", size=8, color=INK)
+        number = f"{surprise:.1f}"
+        ax.text(x, surprise + 0.1, number, ha="center", size=8, color=INK)
     ax.set_xticks(positions, labels, family="monospace")
-    ax.set(ylim=(0, HIGHEST), yticks=[0, 2, 4], xlim=(-0.6, len(labels) - 0.4))
+    ax.set_xlim(-0.6, len(labels) - 0.4)
+    ax.set_ylim(0, HIGHEST)
+    ax.set_yticks([0, 2, 4])
     ax.set_title("surprise of each character, nats", size=10)
 
 
 def draw_gates(ax: Axes, name: str, gates: list[list[float]]) -> None:
     """A cell for each block and position, red where the gates are open."""
     ax.imshow(gates, cmap=SIGNED, vmin=-1, vmax=1, aspect="auto", origin="lower")
-    ax.set_xticks(range(len(name) + 1), [".", *name], family="monospace")
+    labels = [".", *name]
+    ax.set_xticks(range(len(labels)), labels, family="monospace")
     ax.set_yticks([0, len(gates) - 1], ["first block", "last block"], color=WIRE)
     ax.set_title("how far the gates are open", size=10)
 
@@ -52,9 +56,12 @@ def draw_chances(ax: Axes, name: str, chances: list[float], characters: str) -> 
     positions = range(len(characters))
     best = max(chances)
     for x, chance in zip(positions, chances):
-        ax.bar(x, chance, color=BAR, alpha=1 if chance == best else 0.55)
         if chance == best:
+            ax.bar(x, chance, color=BAR, alpha=1)
             ax.text(x, chance, f"{chance:.0%}", ha="center", va="bottom", size=9)
+        else:
+            ax.bar(x, chance, color=BAR, alpha=0.55)
     ax.set_xticks(positions, characters, family="monospace", size=8)
-    ax.set(ylim=(0, 1), yticks=[0, 0.5, 1])
+    ax.set_ylim(0, 1)
+    ax.set_yticks([0, 0.5, 1])
     ax.set_title(f"what comes after “{name}”", size=10)

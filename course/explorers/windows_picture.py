@@ -22,13 +22,14 @@ def areas_of(arrays: Arrays, hidden: int) -> Areas:
     table = arrays["embedding"]
     first = arrays["weight 1"]
     last = arrays["weight 2"]
+    rows, columns = table.shape
+    inputs, outputs = first.shape
+    channels, logits = last.shape
     return {
-        f"Embedding {table.shape[0]} × {table.shape[1]}": table.size,
-        f"Linear {first.shape[0]} × {first.shape[1]}": first.size,
+        f"Embedding {rows} × {columns}": table.size,
+        f"Linear {inputs} × {outputs}": first.size,
         "BatchNorm, two a channel": 2 * hidden,
-        f"Linear {last.shape[0]} × {last.shape[1]} + {last.shape[1]}": (
-            last.size + last.shape[1]
-        ),
+        f"Linear {channels} × {logits} + {logits}": last.size + logits,
     }
 
 
@@ -55,10 +56,15 @@ def draw_windows(ax: Axes, name: str, block_size: int) -> None:
         cut_off = name[: max(0, row - block_size)]
         left = columns - len(cut_off) - block_size
         for i, character in enumerate(cut_off + window):
-            is_cut = i < len(cut_off)
-            is_pale = is_cut or character == END
-            color = FUTURE if is_cut else WIRE if is_pale else INK
-            box = TILE | {"edgecolor": FUTURE if is_pale else INK}
+            color = INK
+            edge = INK
+            if i < len(cut_off):
+                color = FUTURE
+                edge = FUTURE
+            elif character == END:
+                color = WIRE
+                edge = FUTURE
+            box = TILE | {"edgecolor": edge}
             place = (left + i, row)
             ax.text(*place, character, color=color, bbox=box, **LETTER)
         ax.text(columns + 0.1, row, "→", color=WIRE, **LETTER)
@@ -66,7 +72,9 @@ def draw_windows(ax: Axes, name: str, block_size: int) -> None:
         box = TILE | {"edgecolor": LOOKED_AT, "linestyle": "--"}
         ax.text(columns + 1.2, row, following, color=INK, bbox=box, **LETTER)
     last = max(ROWS, len(name) + 1)
-    ax.set(xlim=(-0.8, max(columns, 14) + 1.8), ylim=(last - 0.4, -0.8))
+    widest = max(columns, 14)
+    ax.set_xlim(-0.8, widest + 1.8)
+    ax.set_ylim(last - 0.4, -0.8)
     ax.set_title(f"the windows of “{name}” at block size {block_size}", size=10)
     ax.set_axis_off()
 
