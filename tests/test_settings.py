@@ -141,7 +141,8 @@ def is_binary(call):
 def without_encoding(source):
     """Lines that open a text, or a pipe of text, and do not say its encoding."""
     for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Call) or ast.unparse(node.func) == "os.open":
+        no_text = ("os.open", "Image.open")
+        if not isinstance(node, ast.Call) or ast.unparse(node.func) in no_text:
             continue
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
         options = {keyword.arg: keyword.value for keyword in node.keywords}
