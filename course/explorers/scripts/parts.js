@@ -11,7 +11,10 @@ const LONGEST = 20; // characters of a typed name, as in controls.py
 // What anywidget, and the site, call to show an explorer in the element `el`.
 function render(Explorer, { model, el }) {
   el.classList.add("explorer-live");
-  el.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves the arrow keys to us
+  // JupyterLab takes arrow keys for itself, but not from elements that say so.
+  el.addEventListener("focusin", ({ target }) => {
+    target.dataset.lmSuppressShortcuts = "true";
+  });
   const explorer = new Explorer(model, el);
   return () => explorer.close && explorer.close();
 }
