@@ -32,12 +32,18 @@ SEEDS_A_STACK = 8
 
 
 # ---- Layers of a stack: each made of S layers, and taken apart again -----------------
+def stack_of(layers: list[Layer], name: str) -> Tensor:
+    """(S, ...): the parameters that the layers call `name`, as new ones."""
+    values = [getattr(layer, name).detach() for layer in layers]
+    return torch.stack(values)
+
+
 class StackedEmbedding(Layer):
     """One table after the other: numbers (S, B, T) -> (S, B, T, C)."""
 
     def __init__(self, layers: list[Embedding]):
         self.size = len(layers[0].weight)
-        weights = torch.cat([layer.weight.detach() for layer in layers])
+        weights = stack_of(layers, "weight").flatten(0, 1)
         self.weight = weights.requires_grad_()  # (S * V, C)
         self.first_rows = self.size * torch.arange(len(layers))[:, None, None]
 
@@ -67,12 +73,11 @@ class StackedLinear(Layer):
     """(S, ..., in_features) -> (S, ..., out_features)."""
 
     def __init__(self, layers: list[Linear]):
-        weights = [layer.weight.detach() for layer in layers]
-        self.weight = torch.stack(weights).requires_grad_()  # (S, in, out)
+        self.weight = stack_of(layers, "weight").requires_grad_()  # (S, in, out)
         self.bias = None
         if layers[0].bias is not None:
-            biases = [layer.bias.detach()[None] for layer in layers]
-            self.bias = torch.stack(biases).requires_grad_()  # (S, 1, out)
+            biases = stack_of(layers, "bias")[:, None]
+            self.bias = biases.requires_grad_()  # (S, 1, out)
 
     def __call__(self, x: Tensor) -> Tensor:
         rows = x.flatten(1, -2)  # (S, ..., in) -> (S, N, in)
@@ -111,10 +116,8 @@ class StackedNorm(Layer):
         self.per_position = isinstance(first, BatchNormPerPosition)
         self.eps = first.eps
         self.momentum = first.momentum
-        weights = [layer.weight.detach() for layer in layers]
-        biases = [layer.bias.detach() for layer in layers]
-        self.weight = torch.stack(weights).requires_grad_()  # (S, C)
-        self.bias = torch.stack(biases).requires_grad_()
+        self.weight = stack_of(layers, "weight").requires_grad_()  # (S, C)
+        self.bias = stack_of(layers, "bias").requires_grad_()
         self.running_mean = None  # made at the first batch, which has the T
         self.running_var = None
 

@@ -42,9 +42,10 @@ class GridExplorer(TrainableExplorer):
         )
         self.steps = RunConfig().steps
         self.seed = int(stored["seed"].min())  # that of each cell's first run
-        cells = [described(cell, runs) for cell, runs in self.grouped]
-        self.by_name = {cell["name"]: cell for cell in cells}
-        super().__init__(cells=cells)
+        self.by_name = {}
+        for cell, runs in self.grouped:
+            self.by_name[cell_name(cell)] = described(cell, runs)
+        super().__init__(cells=list(self.by_name.values()))
 
     @traitlets.validate("chosen_cell")
     def check_cell(self, proposal: dict) -> str:
@@ -100,8 +101,12 @@ class GridExplorer(TrainableExplorer):
     # ---- Training ----
     def chosen(self) -> RunConfig:
         cell = self.cell()
-        fields = ("architecture", "block_size", "hidden")
-        return RunConfig(steps=self.steps, **{field: cell[field] for field in fields})
+        return RunConfig(
+            steps=self.steps,
+            architecture=cell["architecture"],
+            block_size=cell["block_size"],
+            hidden=cell["hidden"],
+        )
 
     def keep(self, config: RunConfig, model: Sequential, about: dict) -> None:
         """The curve is all that is shown of a run: its weights are not kept."""
@@ -117,8 +122,8 @@ def described(cell: Cell, runs: pd.DataFrame) -> dict:
         "block_size": int(block_size),
         "hidden": int(hidden),
         "parameters": int(first["parameters"]),
-        "val": [round(float(loss), 4) for loss in runs["val"]],
-        "seeds": [int(seed) for seed in runs["seed"]],
+        "val": runs["val"].round(4).tolist(),
+        "seeds": runs["seed"].tolist(),
         "seconds": round(float(runs["seconds"].mean()), 1),
         "samples": list(first["samples"][:5]),
         "curves": [np.round(curve, 3).tolist() for curve in runs["curve"]],
