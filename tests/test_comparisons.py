@@ -478,15 +478,23 @@ CLAIMS = {
 }
 
 
+def judged(study, claim):
+    """What the stored seeds of a study say of a claim, and its difference in words."""
+    old, new = CLAIMS[claim]
+    results = load_results(study)
+    row = compare(results[results["variant"].isin([old, new])], old).loc[new]
+    difference = f"{row['difference']:+.4f} ± {row['± difference']:.4f}"
+    return row, difference.replace("-", "−")
+
+
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_the_page_of_results_says_of_each_claim_what_the_stored_seeds_say(claim):
-    old, new = CLAIMS[claim]
-    rows = load_results("rows")
-    row = compare(rows[rows["variant"].isin([old, new])], old).loc[new]
-    difference = f"{row['difference']:+.4f} ± {row['± difference']:.4f}"
-    difference = difference.replace("-", "−")
+    row, difference = judged("rows", claim)
+    _, by_muon = judged("recipe_muon", claim)
     wins, n = row["wins"].split("/")
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    (line,) = re.findall(rf"^\| {re.escape(claim)} \|.*$", page, re.MULTILINE)
-    assert f"| {difference} | {wins} of {n} " in line
-    assert ("real" in line) == (row["verdict"] == "lower")
+    lines = re.findall(rf"^\| {re.escape(claim)} \|.*$", page, re.MULTILINE)
+    verdict, recipes = lines  # of the table of seeds, and of that of recipes
+    assert f"| {difference} | {wins} of {n} " in verdict
+    assert ("real" in verdict) == (row["verdict"] == "lower")
+    assert recipes.endswith(f"| {difference} | {by_muon} |")

@@ -662,9 +662,9 @@ TABLE = [
     ("BatchNormPerPosition(0)", "num_features is 0: give a whole number, 1 or more"),
     (
         'load_results("rose")',
-        "no stored results 'rose': choose from \\['ablation', 'final',",
+        "no stored results 'rose': choose from \\['ablation', ",
     ),
-    ("load_results(5)", "no stored results 5: choose from \\['ablation', 'final',"),
+    ("load_results(5)", "no stored results 5: choose from \\['ablation', "),
     (
         'load_results("../names")',
         "no stored results '\\.\\./names': choose from \\['ablation',",
