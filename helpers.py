@@ -273,7 +273,7 @@ BAR = {"ncols": 79, "bar_format": "{desc} |{bar}| {n_fmt}/{total_fmt} {unit}"}
 
 @dataclass
 class History:
-    """What training returns: the loss of each step (nats per character), how it ended."""
+    """What training returns: each step's loss (nats per character) and how it ended."""
 
     losses: list[float] = field(default_factory=list)
     seconds: float = 0.0

@@ -103,7 +103,7 @@ def check_seeds(seeds: Iterable[int]) -> list[int]:
 
 
 def describe_config(variant: str, config: object, version: str | None) -> list:
-    """A config in a form that JSON can store: class and fields, or a function's name."""
+    """A config in a form for JSON: its class and fields, or a function's identity."""
     if is_dataclass(config) and not isinstance(config, type):
         kind = f"{type(config).__module__}.{type(config).__qualname__}"
         try:

@@ -93,7 +93,7 @@ def few_numbers(name: str, values: Iterable[float]) -> pd.Series:
 
 
 def varied_numbers(name: str, values: Iterable[float]) -> pd.Series:
-    """Two or more numbers whose mean is not 0, which no number of seeds would detect."""
+    """Two or more numbers whose mean is not 0, which no number of seeds can detect."""
     values = numbers(name, values)
     if len(values) < 2 or values.mean() == 0:
         given = f"length {len(values)} and mean {values.mean():g}"
@@ -175,7 +175,7 @@ def paired_p(differences: pd.Series) -> float:
 def compare(
     results: pd.DataFrame, baseline: str, *, metric: str = "val", alpha: float = 0.05
 ) -> pd.DataFrame:
-    """Each variant's mean of `metric` and, seed by seed, its difference from `baseline`.
+    """Each variant's mean of `metric`, and its difference from `baseline` by seed.
 
     Columns: mean and difference, each with the half-width of its 95% interval
     ("± ..."); p of the sign-flip test; wins, the number of seeds with a lower loss; the

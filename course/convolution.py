@@ -119,7 +119,7 @@ class CausalConv1d(Layer):
 def with_queue(convolution: CausalConv1d, x: Tensor, queues: Queues) -> Tensor:
     """Computes the convolution one position at a time, from where the last call ended.
 
-    (B, T, C) -> (B, T, H). The first call makes the queue, and each changes it in place.
+    (B, T, C) -> (B, T, H). The first call makes its queue; all change it in place.
     """
     if convolution not in queues:
         if convolution.padding == "none":
@@ -212,7 +212,7 @@ def receptive_field(network: Layer) -> int:
 # ---- Names of unequal length in one batch ------------------------------------------
 @checked()
 def whole_names(names: list[str], vocab: Vocab) -> tuple[Tensor, Tensor]:
-    """A batch of whole names: tokens (B, T), which begin with a dot, and targets (B, T).
+    """A batch of whole names: tokens (B, T), each from its dot on, and targets (B, T).
 
     Shorter names are padded on the right, their tokens with 0 and their targets with
     -100, which F.cross_entropy ignores.

@@ -46,7 +46,7 @@ def same_state() -> Iterator[None]:
 
 def exercise(check: Callable) -> Callable:
     """Makes a check, which raises NotRight or NotDone or returns what it tested, return
-    a sentence instead. An error in the answer's own code becomes part of the sentence."""
+    a sentence instead. An error in the answer's own code becomes part of it."""
 
     @wraps(check)
     def verdict(answer) -> str:
