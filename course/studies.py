@@ -114,7 +114,7 @@ class Job(NamedTuple):
 def is_dead(trial: FrozenTrial, study: str = "") -> bool:
     """Whether a trial that is marked as running has lost its process.
 
-    A trial on another machine counts as alive here, because only its heartbeat can tell.
+    A trial on another machine counts as alive: only its heartbeat can tell.
     """
     if "worker" not in trial.user_attrs:  # they sign at once
         age = datetime.now() - trial.datetime_start

@@ -30,7 +30,7 @@ def shown(value) -> str:
 
 
 def check_text(name, value, *, without: str = "") -> str:
-    """A text (NFC) that does not contain `without`, an end mark; ValueError otherwise."""
+    """A text (NFC) without the end mark `without`; ValueError otherwise."""
     if not isinstance(value, str):
         raise ValueError(f"{name} is {shown(value)}: give a text")
     if without and without in value:

@@ -53,7 +53,7 @@ LONGEST = 1_000  # characters of a name: all names of a batch are padded to the 
 
 @dataclass(frozen=True)
 class WaveNetConfig(TrainConfig):
-    """All that a run depends on except its seed; a batch is `batch_size` whole names."""
+    """All that a run depends on but its seed; a batch has `batch_size` whole names."""
 
     steps: int = 5_000
     batch_size: int = 128
@@ -261,7 +261,7 @@ def train_wavenet(
                 longest = lengths[ix].max()
                 yield tokens[ix, :longest], targets[ix, :longest]
 
-    # Dropout draws from the global generator, which even an interrupt must not change.
+    # Dropout draws from the global generator: restore it, even after an interrupt.
     with Interrupts(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return fit(model, batches(), config, **options)

@@ -10,7 +10,7 @@ import torch
 from course.checks import check_kind, check_layers
 from helpers import Layer
 
-NO_SETTINGS = ("training", "label")  # attributes that do not change the weights' use
+NO_SETTINGS = ("training", "label")  # attributes that are not part of the architecture
 FLOATS = (np.float32, np.float64)
 
 
