@@ -219,7 +219,7 @@ def check_generator(name, value) -> Generator | None:
     import torch
 
     if value is not None and not isinstance(value, torch.Generator):
-        cure = "give a generator, such as torch.Generator().manual_seed(42)"
+        cure = "give torch.Generator().manual_seed(42), for example"
         raise TypeError(f"{name} is {shown(value)}: {cure}")
     return value
 

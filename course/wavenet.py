@@ -280,7 +280,7 @@ def check_readable(model: Layer, names: list[str], vocab: Vocab) -> None:
         raise ValueError(f"{found}: at most {LONGEST:,} are read; {cure}")
     for layer in model.layers:
         if isinstance(layer, Embedding) and len(layer.weight) != len(vocab):
-            sizes = f"{len(layer.weight)} characters, the vocabulary {len(vocab)}"
+            sizes = f"{len(layer.weight)} characters, the vocabulary has {len(vocab)}"
             cure = "use the vocabulary that the model was built for"
             raise ValueError(f"the model knows {sizes}: {cure}")
 

@@ -1,6 +1,6 @@
-"""The pictures of course.diagrams claim what their models and tensors are.
+"""The pictures of course.diagrams claim what is true of their models and tensors.
 
-Each is drawn from a live model, and another model changes what it claims.
+Each is drawn from a live model, and with another model it claims something else.
 """
 
 import math

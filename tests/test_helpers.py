@@ -145,12 +145,12 @@ def test_a_file_without_names_is_refused(tmp_path, content):
     path = tmp_path / "names.txt"
     path.write_bytes(content)
     cure = "put one name on each line"
-    with pytest.raises(ValueError, match=rf"names\.txt holds no name: {cure}"):
+    with pytest.raises(ValueError, match=rf"names\.txt contains no names: {cure}"):
         load_names(path)
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    message = r"no names file at .*nowhere\.txt: give a UTF-8 file, one name a line"
+    message = r"no names file at .*nowhere\.txt: give a UTF-8 file with one name"
     with pytest.raises(ValueError, match=message):
         load_names(tmp_path / "nowhere.txt")
 
@@ -576,7 +576,7 @@ def test_another_norm_takes_the_place_of_each_batchnorm_and_changes_no_weight():
 
 # ---- Training ----------------------------------------------------------------------
 class Recording(Sequential):
-    """A model that writes down the first number of every window it sees in training."""
+    """A model that records the first number of every window it sees in training."""
 
     def __init__(self, *layers):
         super().__init__(*layers)

@@ -197,7 +197,7 @@ def test_a_stored_model_has_the_loss_that_it_says(cell, vocab):
 
 
 def test_the_stored_losses_are_those_of_the_grid():
-    """The same runs; another processor rounds otherwise."""
+    """The same runs; another processor rounds differently."""
     grid = load_results("grid")
     first = grid[grid["seed"] == 0].set_index("variant")["val"]
     for architecture, block_size, hidden in stored.cells():

@@ -1,5 +1,5 @@
 """What the project's files promise one another: pins in one place, the layout, numbers
-in prose that stand in the notebooks, no paths of one machine."""
+in prose that occur in the notebooks, and no paths of one machine."""
 
 import ast
 import re

@@ -59,7 +59,7 @@ class Lab:
         self.wait(Path(self.log.name))
 
     def environment(self, folder):
-        """Jupyter's folders, all of them beside the copy."""
+        """Jupyter's folders, all of them next to the copy."""
         own = {"IPYTHONDIR": str(folder / "ipython"), "PYTHONPATH": str(self.copy)}
         for kind in ("CONFIG", "DATA", "RUNTIME"):
             own[f"JUPYTER_{kind}_DIR"] = str(folder / kind)

@@ -48,7 +48,7 @@ class Live:
         return self.root.get_by_role("button", name=name, exact=True)
 
     def value(self, name):
-        """What stands beside a slider."""
+        """The text next to a slider."""
         return self.slider(name).get_attribute("aria-valuetext")
 
     def problem(self):
@@ -92,7 +92,7 @@ class Live:
 
 
 def report(what, times):
-    """Prints the latencies beside their goals; red only far above them."""
+    """Prints the latencies next to their goals; fails only far above them."""
     median = statistics.median(times)
     late = statistics.quantiles(times, n=20)[-1]
     found = dict(zip(GOALS, (median, late)))

@@ -81,7 +81,7 @@ def words_of(architecture, block_size, hidden):
 
 
 def both(block_size, hidden):
-    """What stands over the two panels."""
+    """The text above the two panels."""
     return [words_of(kind, block_size, hidden) for kind in ("flat", "tree")]
 
 
