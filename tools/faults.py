@@ -33,7 +33,7 @@ FAILED = 1
 # ---- Faults --------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Fault:
-    """`old` becomes `new`; each of the files must hold it exactly `times` times."""
+    """`old` becomes `new`; each of the files must contain it exactly `times` times."""
 
     name: str
     what: str
@@ -65,7 +65,7 @@ class Fault:
 
     def check(self, file: str, found: int) -> None:
         if found != self.times:
-            raise LookupError(f"{file} holds this {found} times, not {self.times}")
+            raise LookupError(f"{file} contains this {found} times, not {self.times}")
 
     def __str__(self) -> str:
         lines = [f"    - {line}" for line in self.old.splitlines()]
