@@ -435,7 +435,7 @@ def test_an_error_is_shown_and_another_run_can_begin(quick, monkeypatch):
         raise ValueError("no room")
 
     with monkeypatch.context() as patch:
-        patch.setattr("course.explorers.tree.train", broken)
+        patch.setattr("course.explorers.trainable.train", broken)
         press(quick, do="train", which="tree")
         quick.runner.wait()
     assert quick.training["status"] == "no room"

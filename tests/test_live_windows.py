@@ -182,7 +182,7 @@ def test_a_slider_moved_after_the_press_does_not_change_what_is_trained(quick):
     press(quick, "stop")
     quick.runner.wait()
     assert quick.about()["hidden"] == 10
-    assert packing.unpack(quick.trained[2, 8])[1]["trained"] < 2000
+    assert packing.unpack(quick.trained["flat", 2, 8])[1]["trained"] < 2000
 
 
 def test_a_second_press_starts_nothing_and_stop_ends_the_run(quick):
