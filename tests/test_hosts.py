@@ -6,10 +6,12 @@
 import ast
 import json
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -182,6 +184,57 @@ def test_there_are_no_links_where_the_repository_is_not_known():
 
 def test_the_address_to_clone_is_that_of_the_repository():
     assert hosts.address("somebody/lecture") == "https://github.com/somebody/lecture"
+
+
+@pytest.fixture(scope="module")
+def change_source():
+    """The site's function that changes the text of a page, called without Sphinx."""
+    settings = runpy.run_path(str(ROOT / "tools" / "site" / "conf.py"))
+
+    def change(file, repository):
+        config = SimpleNamespace(repository=repository, branch="main")
+        source = [(ROOT / file).read_text(encoding="utf-8")]
+        name = file.rpartition(".")[0]
+        settings["change_source"](SimpleNamespace(config=config), name, source)
+        return source[0]
+
+    return change
+
+
+@pytest.mark.parametrize("repository", ["somebody/lecture", ""])
+def test_a_notebooks_page_has_the_links_if_the_repository_is_known(
+    change_source, repository
+):
+    page = nbformat.reads(change_source(FILE, repository), as_version=4)
+    links = hosts.links(repository, "main", FILE)
+    last = page.cells[0].source.splitlines()[-1]
+    assert last == links if repository else "](http" not in last
+    assert ("colab" in page.cells[0].source) == bool(repository)
+
+
+@pytest.mark.parametrize("repository", ["somebody/lecture", ""])
+def test_the_sites_questions_name_the_address_if_it_is_known(change_source, repository):
+    text = change_source("docs/faq.md", repository)
+    assert f"!git clone {hosts.address(repository)} wavenet" in text
+    assert (hosts.UNKNOWN in text) == (not repository)
+
+
+@pytest.mark.parametrize(
+    "environment, found",
+    [
+        ({"GITHUB_REPOSITORY": "a/b", "GITHUB_REF_NAME": "try"}, ("a/b", "try")),
+        ({}, ("", "")),
+    ],
+)
+def test_the_site_takes_its_repository_from_the_workflow(
+    monkeypatch, environment, found
+):
+    for name in ("GITHUB_REPOSITORY", "GITHUB_REF_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    settings = runpy.run_path(str(ROOT / "tools" / "site" / "conf.py"))
+    assert (settings["repository"], settings["branch"]) == found
 
 
 # ---- Codespaces ----------------------------------------------------------------------
