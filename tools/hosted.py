@@ -67,7 +67,7 @@ def main(notebooks: list[str]) -> int:
         stderr=subprocess.STDOUT,
         **options,
     )
-    with run, LOG.open("a", encoding="utf-8") as log:
+    with run, LOG.open("a", buffering=1, encoding="utf-8") as log:
         for line in run.stdout:
             print(line, end="", flush=True)
             log.write(line)
