@@ -1,4 +1,4 @@
-"""Settings of the site that `make site` builds, from the files as they are committed:
+"""Settings of the site that `make site` builds from the files as they are committed:
 README.md, the pages of docs/ and the notebooks."""
 
 import os
@@ -33,7 +33,7 @@ myst_heading_anchors = 3
 
 nb_execution_mode = "off"
 nb_merge_streams = True
-nb_ipywidgets_js = {}  # would be fetched from another host
+nb_ipywidgets_js = {}  # they would be fetched from another host
 
 html_theme = "furo"  # no fonts or scripts from elsewhere
 html_static_path = [str(HERE / "static")]
@@ -61,12 +61,13 @@ CONTENTS = """
 
 
 def change_source(app, docname, source):
-    """Adds to the README what a site has, and makes notebooks pages (pages.py).
+    """Adapts the README to the site, and turns notebooks into pages (pages.py).
 
-    The README's picture is replaced by an explorer where scripts run. Its table links
-    to the pages: each row gets its notebook for download, too. From the contents tree
-    Sphinx makes the navigation. If the repository is known, notebooks get links to
-    services that open them, and the questions name its address.
+    Where scripts run, an explorer replaces the README's picture. The rows of its table
+    link to the pages, and each gets its notebook for download, too. Sphinx makes the
+    navigation from the contents tree. If the repository is
+    known, notebooks get links to services that open them, and the questions name its
+    address.
     """
     if docname == root_doc:
         notebook = nbformat.read(Path(app.srcdir, HERO), as_version=4)
@@ -90,7 +91,7 @@ def change_source(app, docname, source):
 
 
 def add_files(app, exception):
-    """What the explorers load; and index.html, which a web server opens."""
+    """Adds the files that the explorers load, and index.html for web servers."""
     if exception is None:
         explorers.write_files(Path(app.outdir, "_static", "explorers"))
         shutil.copy(
