@@ -56,8 +56,8 @@ def check_positions(convolution, x: Tensor, queues: Queues | None = None) -> Non
     queue = queues.get(convolution)
     if queue and queue[0].shape != x[:, 0].shape:
         given = f"x has {tuple(x[:, 0].shape)} at each position"
-        cure = f"the queue holds {tuple(queue[0].shape)}: begin anew with queues = {{}}"
-        raise ValueError(f"{given}, {cure}")
+        held = f"the queue holds {tuple(queue[0].shape)}"
+        raise ValueError(f"{given}, {held}: start again with queues = {{}}")
 
 
 def check_packed(network, x: Tensor) -> None:
@@ -72,8 +72,8 @@ def check_packed(network, x: Tensor) -> None:
 class CausalConv1d(Layer):
     """Fuses each position with earlier ones, `dilation` apart: (B, T, C) -> (B, T, H).
 
-    `padding` says what stands before the first position. "dots" repeats what stands
-    there, which is right for text that begins with a dot. "zeros" puts zeros there.
+    `padding` says what comes before the first position. "dots" repeats the first
+    position, which is right for text that begins with a dot. "zeros" puts zeros there.
     "none" leaves out the first positions: (B, T, C) -> (B, T - reach, H).
     """
 
@@ -236,8 +236,8 @@ def pack(names: list[str], vocab: Vocab) -> tuple[Tensor, Tensor]:
 class Packed(Sequential):
     """A causal network on packed names; each dot begins a name: (N,) -> (N, V).
 
-    No tap looks back beyond the dot of its own name: it reads that dot instead, where
-    the all-dots activation stands. So it pads with "dots", whatever its layers do.
+    No tap looks back beyond the dot of its own name. It reads that dot instead, which
+    has the all-dots activation. So it pads with "dots", whatever its layers do.
     """
 
     @explained("whole numbers (N,)", before=check_packed)
