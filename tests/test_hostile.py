@@ -515,7 +515,7 @@ TABLE = [
     ("CONV(zeros(1, 4, 2), [])", r"queues is \[\]: give a dict, {} for a new name"),
     ("UNPADDED(zeros(1, 1, 1))", "1 positions are too few: give"),
     ("CONV.before('emma')", "x is 'emma': give a torch tensor"),
-    ("with_queue(CONV, zeros(2, 1, 2), QUEUES_OF_ONE)", "the queue holds .*begin anew"),
+    ("with_queue(CONV, zeros(2, 1, 2), QUEUES_OF_ONE)", "the queue holds .*start"),
     (
         "with_queue(CONV, zeros(1, 2), {})",
         r"x is a tensor \(1, 2\).* with 3 dimensions",

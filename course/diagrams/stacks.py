@@ -45,7 +45,7 @@ def draw_trees_into_stack(name: str, block_size: int = 8) -> plt.Figure:
     row = 0.24 + STEP * levels  # inches for one tree
     stack = 0.75 + 0.42 * levels
     ax = canvas(1.15 + row * examples + stack + 0.45)
-    title(ax, f"{examples} trees, slid to where their characters stand")
+    title(ax, f"{examples} trees, each node where its characters end")
     first = 1 - block_size
     places = range(first, len(name) + 2)  # one more for the character that follows
     middles = dict(zip(places, spread(len(places), 0.1, WIDTH - RIGHT)))
@@ -69,7 +69,7 @@ def draw_trees_into_stack(name: str, block_size: int = 8) -> plt.Figure:
     read = sum(position > 0 for _, position in uses)
     counts = f"{uses.total()} fusions in {examples} trees, {len(uses)} different nodes"
     words(ax, (0.1, 0.37), f"{counts};", size=SMALL, ha="left")
-    rest = f"{read} of them read a letter, and each is computed once"
+    rest = f"{read} of them read the name, and each is computed once"
     words(ax, (0.1, 0.15), rest, size=SMALL, ha="left")
     return ax.figure
 
