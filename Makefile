@@ -27,8 +27,8 @@ NBCONVERT := $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	--ClearMetadataPreprocessor.clear_cell_metadata=False \
 	--ClearMetadataPreprocessor.preserve_nb_metadata_mask="{'kernelspec', ('language_info', 'name')}"
 
-.PHONY: help lab test browser site notebooks bench experiments seeds faults lint format \
-	clean distclean FORCE
+.PHONY: help lab test browser hosted site notebooks bench experiments seeds faults lint \
+	format clean distclean FORCE
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):.*  ## /\1 /p' Makefile | \
@@ -46,6 +46,10 @@ test: .venv/with-test  ## run all notebooks and tests (PYTEST_ARGS="-n 0 noteboo
 # -s, because the latencies of the sliders are part of the output.
 browser: .venv/with-browser site  ## test the sliders in JupyterLab and the site, in Chromium
 	$(PYTEST) -s tests/browser $(PYTEST_ARGS)
+
+# In an environment of its own: .venv stays as it is.
+hosted:  ## run all notebooks with an older service's packages, as on Colab (log: build/hosted.log)
+	$(PYTHON) -m tools.hosted $(NOTEBOOKS)
 
 site: .venv/with-site  ## build the website from the notebooks as they are, into build/site
 	$(BIN)/python -m sphinx -b html -c tools/site -d build/doctrees -q -W --keep-going . build/site

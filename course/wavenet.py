@@ -235,12 +235,12 @@ def length_batches(
         yield batches[i]
 
 
-@checked(model=check_layers, config=a_config)
-def train_wavenet(
-    model: WaveNet,
+@checked(model=check_layers)
+def train_on_names(
+    model: Layer,
     names: list[str],
     vocab: Vocab,
-    config: WaveNetConfig,
+    config: TrainConfig,
     *,
     seed: int = 0,
     **options,
@@ -265,6 +265,20 @@ def train_wavenet(
     with Interrupts(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return fit(model, batches(), config, **options)
+
+
+@checked(model=check_layers, config=a_config)
+def train_wavenet(
+    model: WaveNet,
+    names: list[str],
+    vocab: Vocab,
+    config: WaveNetConfig,
+    *,
+    seed: int = 0,
+    **options,
+) -> History:
+    """train_on_names for a WaveNet: its config says how it is trained, too."""
+    return train_on_names(model, names, vocab, config, seed=seed, **options)
 
 
 def check_readable(model: Layer, names: list[str], vocab: Vocab) -> None:

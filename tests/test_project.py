@@ -2,6 +2,7 @@
 in prose that occur in the notebooks, and no paths of one machine."""
 
 import ast
+import json
 import re
 import subprocess
 import tomllib
@@ -187,6 +188,11 @@ def test_python_version_is_the_same_everywhere():
         assert f'python-version: "{python}"' in read(
             f".github/workflows/{workflow}.yml"
         )
+    container = json.loads(read(".devcontainer/devcontainer.json"))
+    assert container["image"].endswith(f"python:{python}")
+    prefix = "Programming Language :: Python :: "
+    named = [name.removeprefix(prefix) for name in PROJECT["classifiers"]]
+    assert named[0] == python
 
 
 # ---- Hosts and paths -----------------------------------------------------------------

@@ -23,11 +23,13 @@ from course.checks import check_integer
 from course.comparisons import RESULTS, load_results
 from course.explorers.stored import make_explorer_grid, run_and_pack
 from course.identity import release
+from course.peers import PeerConfig, run_timed
 from course.recipes import JUDGED_MODELS, RECIPES, with_recipe
-from course.runs import LECTURE_MODELS, RunConfig, load_data, load_splits, run
+from course.runs import LECTURE_MODELS, RunConfig, run
 from course.studies import open_study, run_study
-from course.wavenet import WaveNet, WaveNetConfig, run_wavenet, train_wavenet
-from helpers import TrainConfig, train
+from course.wavenet import WaveNetConfig, run_wavenet
+from helpers import TrainConfig
+from tools import peers
 from tools.stacks import SEEDS_A_STACK, as_stack, run_stack
 
 SEEDS = {
@@ -39,6 +41,7 @@ SEEDS = {
     "recipe_lecture": 8,  # a multiple of SEEDS_A_STACK
     "recipe_muon": 16,
     "muon_longer": 8,
+    "peers": peers.FINAL_SEEDS,
 }
 COMPARISONS = ["rows", "leak_free"]  # seeds are added to these unless ONLY names others
 # Raise it when an edit changes what a run computes; then all runs are done again. With
@@ -47,6 +50,7 @@ VERSION = "1"
 NOTEBOOK_SEED = 42  # SEED of notebooks 02 to 04
 TRIALS = 24  # of each search
 SEARCHES = ["search", "muon_search"]
+AFTER = {"final": "search", "peers": "peers_search"}  # variants that a search chooses
 TIMED_STEPS = 10  # of each model, for the estimate; more for a run of many steps
 MARGIN = 1.3  # on the estimate, for evaluation and workers that slow each other down
 
@@ -83,7 +87,7 @@ LONG = replace(
 class Study(NamedTuple):
     """The arguments of run_study, and of make_cells."""
 
-    variants: dict | Callable  # for final: a function of the results before it
+    variants: dict | Callable  # for those of AFTER: a function of the results before
     seeds: Iterable[int]
     run: Callable
     version: str = VERSION
@@ -123,6 +127,11 @@ def finalists(results: dict[str, pd.DataFrame]) -> dict[str, RunConfig]:
     }
 
 
+def choose_peers(results: dict[str, pd.DataFrame]) -> dict[str, TrainConfig]:
+    """The best configuration that the search has found for each kind of model."""
+    return peers.best_peers(results["peers_search"])
+
+
 def propose_muon(trial: optuna.Trial) -> TrainConfig:
     """The search space of Muon's recipe, which should suit all models."""
     return replace(
@@ -157,7 +166,9 @@ def run_and_keep(config: WaveNetConfig, seed: int) -> dict:
 
 
 def make_studies(seeds: dict[str, int]) -> dict[str, Study]:
-    """{name: study} in the order of running; "final" needs the results of "search"."""
+    """{name: study} in the order of running; some need the results before them."""
+    first = peers.SEARCH_SEED + 1  # the search has chosen by its own seed
+    others = range(first, first + seeds["peers"])
     stacks = range(seeds["recipe_lecture"] // SEEDS_A_STACK)
     return {
         "rows": Study(JUDGED_MODELS | LONGER, range(seeds["rows"]), run),
@@ -173,23 +184,18 @@ def make_studies(seeds: dict[str, int]) -> dict[str, Study]:
         "recipe_lecture": Study(BY_LECTURE, stacks, run_stack),
         "wavenet_long": Study({"long": LONG}, [0], run_and_keep),
         "explorer_grid": Study(make_explorer_grid(), [0], run_and_pack),
+        "peers_search": Study(peers.make_search(), [peers.SEARCH_SEED], run_timed),
+        "peers": Study(choose_peers, others, run_timed),
     }
 
 
 # ---- How long it will take ---------------------------------------------------------
-def time_config(config: RunConfig | WaveNetConfig) -> float:
+def time_config(config: RunConfig | WaveNetConfig | PeerConfig) -> float:
     """The seconds that a run of `config` will take here, from its first steps."""
     steps = max(TIMED_STEPS, config.steps // 1_000)
     few = replace(config, steps=steps)
     for _ in ("warm-up", "timed"):
-        if isinstance(config, WaveNetConfig):
-            vocab, splits = load_splits()
-            model = WaveNet(config, len(vocab))
-            history = train_wavenet(model, splits["train"], vocab, few, progress=False)
-        else:
-            vocab, data = load_data(config.block_size)
-            model = config.build(len(vocab))
-            history = train(model, *data["train"], few, progress=False)
+        history = peers.train_some(few)
     return history.seconds * config.steps / steps
 
 
@@ -215,28 +221,30 @@ def runs_in(study: Study) -> int:
 def find_todo(studies: dict[str, Study]) -> list:
     """A config for each run that is not in the journal.
 
-    For configs that a search has yet to find, it is the lecture's largest model.
+    For configs that a search has yet to find, it is a model that takes about as long.
     """
     todo = []
+    largest = LECTURE_MODELS["tree_large"]
+    stand_ins = {"final": [largest] * 2, "peers": peers.some_peers()}
     for name, study in studies.items():
         journal = open_study(name)
         done = journal.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if name in SEARCHES:
-            unknown = len(study.seeds) - len(done)
-        elif name == "final":
-            unknown = 2 * len(study.seeds) - len(done)  # two variants
+            unknown = [largest] * len(study.seeds)
+            todo += unknown[len(done) :]
+        elif name in AFTER:
+            unknown = stand_ins[name] * len(study.seeds)
+            todo += unknown[len(done) :]
         else:
-            unknown = 0
             finished = {trial.user_attrs.get("cell") for trial in done}
             for key, cell in make_cells(*study).items():
                 if key not in finished:
                     todo += [cell.config] * runs_in(study)
-        todo += [LECTURE_MODELS["tree_large"]] * max(0, unknown)
     return todo
 
 
 # ---- Running -----------------------------------------------------------------------
-def restored(record: dict, cell: Cell) -> RunConfig | WaveNetConfig:
+def restored(record: dict, cell: Cell) -> TrainConfig:
     """The config of a stored run; fields that were added later have their defaults."""
     return type(cell.config)(**record["config"])
 
@@ -303,7 +311,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--add", action="store_true", help="keep the stored runs")
     parser.add_argument("--workers", type=count, default=os.cpu_count())
     arguments = parser.parse_args()
-    can_grow = SEEDS.keys() - {"final"}
+    can_grow = SEEDS.keys() - AFTER.keys()
     if not arguments.only:
         arguments.only = COMPARISONS if arguments.add else names
     if arguments.add and not set(arguments.only) <= can_grow:
@@ -325,13 +333,14 @@ def main() -> None:
             adopt(name, study)
     print(estimate(find_todo(studies), arguments.workers), flush=True)
     results = {}
-    if "final" in studies and "search" not in studies:
-        results["search"] = load_results("search")
+    for name, search in AFTER.items():
+        if name in studies and search not in studies:
+            results[search] = load_results(search)
     RESULTS.mkdir(exist_ok=True)
     for name, study in studies.items():
         variants = study.variants
-        if name == "final":
-            variants = finalists(results)
+        if name in AFTER:
+            variants = study.variants(results)
         results[name] = run_study(
             name,
             variants,

@@ -45,12 +45,18 @@ def explorer_of(notebook) -> dict:
     raise ValueError("the notebook shows no explorer: run it with make notebooks")
 
 
-def page(content: str, name: str) -> str:
-    """The text of the notebook file `name`, ready to become a page."""
+def page(content: str, name: str, links: str = "") -> str:
+    """The text of a notebook file `name`, ready to be a page.
+
+    `links` are those to services that open it (see hosts.py). The first cell, which is
+    for such services, is tagged remove-cell and so not on the page.
+    """
     notebook = nbformat.reads(content, as_version=4)
     download = f"{{download}}`Download this notebook <{name}.ipynb>`"
     how = "and run it in a copy of the repository ([how](../README.md))."
     notebook.cells[0].source += f"\n\n{download}, {how}"
+    if links:
+        notebook.cells[0].source += f"\n\n{links}"
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
