@@ -323,7 +323,7 @@ PROBABILITIES = kneser_ney(NAMES, VOCAB)
             {"alpha": 0},
             "alpha is 0: give a number a",
         ),
-        (compare, (None, "base"), "results is None: give a table as run_study"),
+        (compare, (None, "base"), "results is None: give a table from run_stud"),
         (compare, ({"a": 1}, "base"), "results is {'a': 1}: give a table"),
         (compare, (pd.DataFrame(), "base"), "results has no column .'variant', 'seed'"),
         (compare, (table(base=[]), "base"), "results has no column"),
