@@ -47,8 +47,8 @@ test: .venv/with-test  ## run all notebooks and tests (PYTEST_ARGS="-n 0 noteboo
 browser: .venv/with-browser site  ## test the sliders in JupyterLab and the site, in Chromium
 	$(PYTEST) -s tests/browser $(PYTEST_ARGS)
 
-# In an environment of its own: .venv stays as it is.
-hosted:  ## run all notebooks with an older service's packages, as on Colab (log: build/hosted.log)
+# It uses an environment of its own, so .venv stays as it is.
+hosted:  ## run all notebooks with the older packages of a service like Colab (log: build/hosted.log)
 	$(PYTHON) -m tools.hosted $(NOTEBOOKS)
 
 site: .venv/with-site  ## build the website from the notebooks as they are, into build/site

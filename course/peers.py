@@ -1,7 +1,7 @@
 """Other models of today for the same task: a GRU and a causal transformer.
 
-Both are made of torch.nn's own parts and stand between this course's Embedding and
-Linear. They read whole names and are trained by the loop and the loss of the WaveNet.
+Both are made of torch.nn's own parts, between this course's Embedding and Linear. They
+read whole names and are trained with the same loop and the same loss as the WaveNet.
 Shapes: B names, T positions, C channels, H hidden units, V characters.
 """
 
@@ -52,7 +52,7 @@ MOST_POSITIONS = 1_000
 
 @dataclass(frozen=True)
 class PeerConfig(TrainConfig):
-    """All that a run depends on but its seed; a batch is `batch_size` whole names."""
+    """All that a run depends on but its seed; a batch has `batch_size` whole names."""
 
     steps: int = 5_000
     batch_size: int = 128
@@ -61,10 +61,10 @@ class PeerConfig(TrainConfig):
     embedding_boost: float = 1.0
     architecture: str = "gru"  # one of ARCHITECTURES
     embedding_dim: int = 24  # a transformer keeps this width throughout
-    hidden: int = 142  # of a GRU's state; of a transformer's layer between two Linear
-    depth: int = 1  # layers
+    hidden: int = 142  # size of a GRU's state, or width between a transformer's Linear
+    depth: int = 1  # how many layers
     heads: int = 4  # of a transformer's attention
-    positions: int = 16  # that a transformer can read: the longest name and its dot
+    positions: int = 16  # the most a transformer reads: the longest name and its dot
     dropout: float = 0.15
     leak_free: bool = False  # True: split the distinct names, so that none is in two
 
@@ -81,7 +81,7 @@ class PeerConfig(TrainConfig):
             positions=whole(2, MOST_POSITIONS),
             dropout=number(least=0, below=1),
             leak_free=check_bool,
-            shuffle=choice([True]),  # drawing names again and again is not offered
+            shuffle=choice([True]),  # drawing with replacement is not offered
         )
         if self.architecture == "transformer" and self.embedding_dim % self.heads:
             given = f"embedding_dim is {self.embedding_dim} and heads is {self.heads}"
@@ -108,7 +108,7 @@ class FromTorch(Layer):
         self.module.train(mode)
         return super().train(mode)
 
-    @explained("what its module takes")
+    @explained("what its module accepts")
     def __call__(self, x: Tensor) -> Tensor:
         return self.module(x)
 
@@ -116,7 +116,7 @@ class FromTorch(Layer):
 class Recurrent(nn.Module):
     """A GRU (arXiv 1406.1078), which reads from left to right: (B, T, C) -> (B, T, H).
 
-    All that it knows of the earlier positions is a state of H numbers.
+    All that it knows about the earlier positions is a state of H numbers.
     """
 
     def __init__(self, config: PeerConfig):
@@ -137,13 +137,13 @@ class Recurrent(nn.Module):
 
 
 class CausalTransformer(nn.Module):
-    """Attention to the positions up to each one (arXiv 1706.03762): (B, T, C), as x."""
+    """Attends to no later position (arXiv 1706.03762): (B, T, C) -> (B, T, C)."""
 
     def __init__(self, config: PeerConfig):
         super().__init__()
         C = config.embedding_dim
         T = config.positions
-        self.position = nn.Embedding(T, C)  # attention itself knows no order
+        self.position = nn.Embedding(T, C)  # attention itself ignores the order
         self.blocks = nn.ModuleList()
         # Not nn.TransformerEncoder, whose layers all begin with the same weights.
         for _ in range(config.depth):
@@ -165,7 +165,7 @@ class CausalTransformer(nn.Module):
         T = x.shape[1]
         if T > len(self.future):
             cure = "give PeerConfig more positions"
-            raise ValueError(f"{T} positions, of {len(self.future)} at most: {cure}")
+            raise ValueError(f"{T} positions, but only {len(self.future)} fit: {cure}")
         x = x + self.position.weight[:T]
         for block in self.blocks:
             x = block(x, src_mask=self.future[:T, :T], is_causal=True)
@@ -176,8 +176,8 @@ class CausalTransformer(nn.Module):
 def build_peer(config: PeerConfig, vocab_size: int, *, seed: int = 0) -> Sequential:
     """The untrained model: tokens (B, T) -> logits (B, T, V).
 
-    torch draws the first weights of its parts from the global generator. Here `seed`
-    starts that for all weights, and afterwards it is as it was.
+    torch draws the initial weights of its parts from the global generator. Here `seed`
+    seeds that generator for all weights; afterwards its old state is restored.
     """
     C = config.embedding_dim
     with torch.random.fork_rng(devices=[]):
@@ -194,7 +194,7 @@ def build_peer(config: PeerConfig, vocab_size: int, *, seed: int = 0) -> Sequent
             Dropout(config.dropout),
             Linear(width, vocab_size),
         )
-    model.layers[-1].weight.data *= 0.1  # logits near zero: the first loss is ln(V)
+    model.layers[-1].weight.data *= 0.1  # logits near 0, so the initial loss is ln(V)
     return model
 
 
@@ -208,7 +208,7 @@ def sample_whole(
     longest: int = 16,
     generator: Generator | None = None,
 ) -> list[str]:
-    """`n` names, cut at `longest` characters; each step reads the whole names again."""
+    """Draws `n` names of at most `longest` characters; each step rereads all."""
     check_kind("model", model, kind=Layer, cure="give one of build_peer")
     tokens = torch.zeros(n, 1, dtype=torch.int64)  # the dot before each name
     with eval_mode(model):
@@ -228,7 +228,7 @@ def run_peer(
     on_step: Callable[[History], bool | None] | None = None,
     test: bool = False,
 ) -> dict:
-    """As course.runs.run: trains one GRU or transformer and gives its record."""
+    """Like course.runs.run: trains one GRU or transformer and returns its record."""
     vocab, splits = load_splits(config.leak_free)
     model = build_peer(config, len(vocab), seed=seed)
     history = train_on_names(
@@ -254,10 +254,10 @@ def run_peer(
 
 # ---- Equal time --------------------------------------------------------------------
 class CoreClock:
-    """An `on_step` that counts the seconds in which this process had a core.
+    """An `on_step` that counts the seconds during which this process had a core.
 
-    While it waits for a core that others use, this clock stands still. With several
-    threads it adds up the seconds of all of them.
+    While the process waits for a core that others use, the clock stops. With several
+    threads, it adds up the seconds of all of them.
     """
 
     def __init__(self):
@@ -272,9 +272,9 @@ class CoreClock:
         self.steps += 1
 
     def seconds_a_step(self) -> float:
-        """The mean, without the first step, in which torch makes itself ready."""
+        """The mean without the first step, in which torch makes itself ready."""
         if self.steps < 2:
-            raise ValueError(f"{self.steps} steps were seen: train for 2 or more")
+            raise ValueError(f"{self.steps} steps are too few: train for 2 or more")
         return (self.last - self.first) / (self.steps - 1)
 
 

@@ -168,7 +168,7 @@ def peer_blocks(model):
 def test_a_name_that_is_too_long_is_refused_in_plain_words():
     config = PeerConfig(**SMALL, architecture="transformer", positions=4)
     model = build_peer(config, len(VOCAB))
-    with pytest.raises(ValueError, match="5 positions, of 4 at most: give PeerConfig"):
+    with pytest.raises(ValueError, match="5 positions, but only 4 fit: give PeerCon"):
         model(tokens_of("emma"))
 
 
@@ -331,7 +331,7 @@ def test_the_clock_counts_this_process_alone(monkeypatch):
     monkeypatch.setattr(peers.time, "process_time", lambda: next(times))
     clock = CoreClock()
     clock(None)
-    with pytest.raises(ValueError, match="1 steps were seen: train for 2 or more"):
+    with pytest.raises(ValueError, match="1 steps are too few: train for 2 or more"):
         clock.seconds_a_step()
     clock(None)
     clock(None)

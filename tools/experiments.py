@@ -128,7 +128,7 @@ def finalists(results: dict[str, pd.DataFrame]) -> dict[str, RunConfig]:
 
 
 def choose_peers(results: dict[str, pd.DataFrame]) -> dict[str, TrainConfig]:
-    """The best configuration that the search has found for each kind of model."""
+    """The best configuration that the search found for each kind of model."""
     return peers.best_peers(results["peers_search"])
 
 

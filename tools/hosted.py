@@ -1,10 +1,10 @@
 """Runs all notebooks with the versions of a hosted notebook service (`make hosted`).
 
-Such a service (Colab, Kaggle) has packages of its own, older than those pinned in
-pyproject.toml, and knows nothing of this repository. So the notebooks run here in an
-environment of their own, build/hosted, in which the repository is not installed: their
-first cell has to find it. A cell that raises an error counts; outputs are not compared.
-The log is build/hosted.log.
+Such a service (Colab, Kaggle) has its own packages, which are older than those pinned
+in pyproject.toml, and does not have this repository. So the notebooks run here in a
+separate environment, build/hosted, in which the repository is not installed, and their
+first cell has to find it. Cells that raise an error count as failures; outputs are not
+compared. The log is build/hosted.log.
 """
 
 import os
@@ -24,8 +24,8 @@ VERSIONS = {  # what the service had on 2026-11-26; all else is pinned in pyproj
     "ipywidgets": "7.7.1",
     "ipykernel": "6.17.1",
 }
-OWN = {"jupyterlab"}  # the service has a page of its own in its place
-# No output is compared (lax), one notebook runs after the other.
+OWN = {"jupyterlab"}  # the service has a page of its own instead
+# Outputs are not compared (lax), and the notebooks run one after the other.
 TEST = ["-m", "pytest", "--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider"]
 
 
@@ -41,7 +41,7 @@ def requirements() -> list[str]:
 
 
 def python() -> Path:
-    """The Python of the environment, made if it is not there yet."""
+    """The Python of the environment, which is made if necessary."""
     folder = "Scripts" if os.name == "nt" else "bin"
     path = FOLDER / folder / "python"
     if not path.exists():
@@ -50,7 +50,7 @@ def python() -> Path:
 
 
 def main(notebooks: list[str]) -> int:
-    """Installs, runs the notebooks, writes the log; returns pytest's exit status."""
+    """Installs, runs the notebooks and writes the log; returns pytest's exit status."""
     path = python()
     print(f"Installing a hosted service's packages into {FOLDER}", flush=True)
     install = ["-m", "pip", "install", "--disable-pip-version-check", "--quiet"]

@@ -1,9 +1,9 @@
 """The study of notebook 09: four kinds of model at equal time, and how each is tuned.
 
-Each kind comes in two shapes of about as many parameters as the lecture's largest
-model, and each shape tries the same RECIPES, with BUDGET seconds of one core. The best
-run decides the shape and the recipe of its kind, which is then run with other seeds.
-`python -m tools.peers` measures MILLISECONDS again.
+Each kind comes in two shapes with about as many parameters as the lecture's largest
+model. Each shape is trained with the same RECIPES, for BUDGET seconds of one core. The
+best run decides the shape and the recipe of its kind, which is then run with other
+seeds. `python -m tools.peers` measures MILLISECONDS again.
 """
 
 from dataclasses import replace
@@ -17,7 +17,7 @@ from course.wavenet import WaveNet, WaveNetConfig, train_on_names
 from helpers import History, TrainConfig, train
 
 BUDGET = 60  # seconds of one core for each training
-# Learning rate, weight decay, dropout. Each value comes once, in an order in which no
+# Learning rate, weight decay, dropout. Each value occurs once, in an order in which no
 # two of the three rise or fall together.
 RECIPES = [
     (0.0022, 0.073, 0.10),
@@ -29,7 +29,7 @@ RECIPES = [
 ]
 SEARCH_SEED = 0
 FINAL_SEEDS = 6  # of the runs after the search, from SEARCH_SEED + 1 on
-ROUND = 100  # steps: a curve has a point for each so many
+ROUND = 100  # steps: a curve has one point for each 100
 
 TRANSFORMER = PeerConfig(architecture="transformer")
 SHAPES = {
@@ -50,8 +50,8 @@ SHAPES = {
         "four layers": replace(TRANSFORMER, embedding_dim=40, hidden=144, depth=4),
     },
 }
-# Of one core for a step, beside a second training on the other core. The search begins
-# with these; the runs after it have their steps from the seconds that it took.
+# Time of one core for a step, while another training uses the other core. The search
+# uses these numbers; the final runs use the times that the search has measured.
 MILLISECONDS = {
     ("tree", "context 8"): 16.0,
     ("tree", "context 16"): 32.0,
@@ -66,7 +66,7 @@ MILLISECONDS = {
 
 # ---- The search ----------------------------------------------------------------------
 def steps_within(seconds: float, seconds_a_step: float) -> int:
-    """How many steps take about so many seconds, in whole points of a curve."""
+    """How many steps take about `seconds`, rounded to a multiple of ROUND."""
     return max(ROUND, round(seconds / seconds_a_step / ROUND) * ROUND)
 
 
@@ -86,7 +86,7 @@ def make_search() -> dict[str, TrainConfig]:
 
 # ---- After the search ----------------------------------------------------------------
 def best_peers(search: pd.DataFrame) -> dict[str, TrainConfig]:
-    """{kind: config} of the lowest val, its steps from the seconds that steps took."""
+    """{kind: config} with the lowest val, with steps by the time that a step took."""
     names = search["variant"].str.split(", ", expand=True)  # kind, shape, recipe
     best = {}
     for kind, shapes in SHAPES.items():
@@ -102,7 +102,7 @@ def best_peers(search: pd.DataFrame) -> dict[str, TrainConfig]:
 
 
 def some_peers() -> list[TrainConfig]:
-    """Configs that take as long as those that the search will find."""
+    """Configs that take about as long as those that the search will find."""
     search = make_search()
     return [search[f"{kind}, {next(iter(SHAPES[kind]))}, recipe 0"] for kind in SHAPES]
 
@@ -123,7 +123,7 @@ def train_some(config: TrainConfig, *, on_step=None) -> History:
 
 
 def main(steps: int = 200, rounds: int = 3) -> None:
-    """Prints MILLISECONDS as it is here: the median of rounds that go in turn."""
+    """Prints MILLISECONDS in the form used here: medians over interleaved rounds."""
     torch.set_num_threads(1)
     found = {}
     for _ in range(rounds):

@@ -65,9 +65,8 @@ def change_source(app, docname, source):
 
     Where scripts run, an explorer replaces the README's picture. The rows of its table
     link to the pages, and each gets its notebook for download, too. Sphinx makes the
-    navigation from the contents tree. If the repository is
-    known, notebooks get links to services that open them, and the questions name its
-    address.
+    navigation from the contents tree. If the repository is known, notebooks get links
+    to services that open them, and the questions name its address.
     """
     if docname == root_doc:
         notebook = nbformat.read(Path(app.srcdir, HERO), as_version=4)

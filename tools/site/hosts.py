@@ -1,12 +1,12 @@
-"""Where a notebook of this repository can be opened, as links of the site.
+"""Links on the site to services that can open a notebook of this repository.
 
 GitHub's workflow says which repository it builds. A site that is built elsewhere does
-not know, and has no such links.
+not know it, and has no such links.
 """
 
 from urllib.parse import quote
 
-# What stands for the address in docs/faq.md and in the notebooks' first cell
+# The placeholder for the address in docs/faq.md and in the notebooks' first cell
 UNKNOWN = "ADDRESS-OF-THIS-REPOSITORY"
 DEFAULT_BRANCH = "main"
 
@@ -17,16 +17,16 @@ def address(repository: str) -> str:
 
 
 def links(repository: str, branch: str, file: str) -> str:
-    """Links for one notebook, in Markdown; no text if the repository is not known.
+    """Links for one notebook, in Markdown; empty if the repository is not known.
 
-    `file` is its path in the repository, with forward slashes.
+    `file` is the notebook's path in the repository, with forward slashes.
     """
     if not repository:
         return ""
     repository = quote(repository)
     branch = branch or DEFAULT_BRANCH
     blob = f"{repository}/blob/{quote(branch)}/{quote(file)}"
-    # A slash in a name would be taken for one between two parts of the address.
+    # A slash in a name would look like one between two parts of the address.
     part = quote(branch, safe="")
     found = {
         "Open in Colab": f"https://colab.research.google.com/github/{blob}",

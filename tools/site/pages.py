@@ -48,8 +48,8 @@ def explorer_of(notebook) -> dict:
 def page(content: str, name: str, links: str = "") -> str:
     """The text of a notebook file `name`, ready to be a page.
 
-    `links` are those to services that open it (see hosts.py). The first cell, which is
-    for such services, is tagged remove-cell and so not on the page.
+    `links` lead to services that open it (see hosts.py). The first cell, which is for
+    such services, is tagged remove-cell, so it is not on the page.
     """
     notebook = nbformat.reads(content, as_version=4)
     download = f"{{download}}`Download this notebook <{name}.ipynb>`"
