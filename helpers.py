@@ -152,7 +152,7 @@ class Linear(Layer):
     @checked(fitting.check_weights)
     def __init__(self, in_features, out_features, *, bias=True, generator=None):
         weight = torch.randn(in_features, out_features, generator=generator)
-        self.weight = (weight / in_features**0.5).requires_grad_()  # outputs near 1
+        self.weight = (weight / in_features**0.5).requires_grad_()  # output std near 1
         self.bias = torch.zeros(out_features, requires_grad=True) if bias else None
         self.label = f"{in_features}, {out_features}{'' if bias else ', bias=False'}"
 
