@@ -4,7 +4,6 @@ import copy
 import math
 import random
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 from torch import Generator, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from tqdm import tqdm
+from unchanged import unchanged
 
 from helpers import (
     END,
@@ -98,28 +98,16 @@ def all_equal(tensors, others):
     return all(torch.equal(a, b) for a, b in zip(tensors, others, strict=True))
 
 
-@contextmanager
 def untouched(*tensors):
     """Fails if the block changes a global state, or one of the tensors."""
 
-    def state():
+    def own():
         return {
-            "torch's random numbers": torch.get_rng_state().tolist(),
-            "Python's random numbers": random.getstate(),
-            "threads": torch.get_num_threads(),
-            "grad mode": torch.is_grad_enabled(),
-            "data type": torch.get_default_dtype(),
             "open progress bars": len(tqdm._instances),
             "tensors": [tensor.tolist() for tensor in tensors],
         }
 
-    before = state()
-    try:
-        yield
-    finally:
-        after = state()
-        changed = [name for name in before if after[name] != before[name]]
-        assert not changed, changed
+    return unchanged(own)
 
 
 # ---- Names, vocabulary, splits -----------------------------------------------------

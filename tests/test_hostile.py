@@ -22,6 +22,7 @@ from course.comparisons import *
 from course.convolution import *
 from course.costs import *
 from course.diagrams.blocks import draw_block, draw_gradients
+from course.diagrams.charts import draw_correlations, draw_costs
 from course.diagrams.memory import draw_memory
 from course.diagrams.norms import draw_cubes, draw_ladder
 from course.diagrams.pairs import draw_pairs
@@ -980,6 +981,16 @@ TABLE = [
     ),
     ("draw_memory('emmaem')", f"block_size is 6: {TREES}"),
     ("draw_memory('emma', channels=0)", f"channels is 0: {WHOLE}"),
+    ("draw_correlations(None)", "correlations is None: give a torch tensor"),
+    (
+        "draw_correlations(torch.zeros(2, 3))",
+        r"correlations has the shape \(2, 3\): give torch.corrcoef of a row for each",
+    ),
+    (
+        "draw_costs(None, 'costs', unit='s')",
+        "panels is no dict with a panel or more: g",
+    ),
+    ("draw_costs({'a': 1}, 'costs', unit='s')", r"panels\['a'\] is no pair of tables"),
     ("draw_cubes(None, BatchNorm1d)", r"before is None: give a function, without \(\)"),
     (
         "draw_cubes(BatchNorm1d, BatchNorm1d, shape=(1, 4, 68))",

@@ -27,6 +27,7 @@ VERSIONS = {  # what the service had on 2026-11-26; all else is pinned in pyproj
 OWN = {"jupyterlab"}  # the service has a page of its own instead
 # Outputs are not compared (lax), and the notebooks run one after the other.
 TEST = ["-m", "pytest", "--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider"]
+TEST += ["--nbval-kernel-startup-timeout", "600"]  # on a machine with other work, too
 
 
 def requirements() -> list[str]:

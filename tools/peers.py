@@ -31,24 +31,20 @@ SEARCH_SEED = 0
 FINAL_SEEDS = 6  # of the runs after the search, from SEARCH_SEED + 1 on
 ROUND = 100  # steps: a curve has one point for each 100
 
+TREE_8 = RunConfig(embedding_dim=24, hidden=128)
+TREE_16 = RunConfig(block_size=16, embedding_dim=24, hidden=106)
+ONE_STACK = WaveNetConfig(channels=55, skip_channels=55, stacks=1)
+TWO_STACKS = WaveNetConfig(channels=39, skip_channels=39)
+GRU_1 = PeerConfig(hidden=142)
+GRU_2 = PeerConfig(hidden=86, depth=2)
 TRANSFORMER = PeerConfig(architecture="transformer")
+TRANSFORMER_2 = replace(TRANSFORMER, embedding_dim=56, hidden=208, depth=2)
+TRANSFORMER_4 = replace(TRANSFORMER, embedding_dim=40, hidden=144, depth=4)
 SHAPES = {
-    "tree": {
-        "context 8": RunConfig(embedding_dim=24, hidden=128),
-        "context 16": RunConfig(block_size=16, embedding_dim=24, hidden=106),
-    },
-    "WaveNet": {
-        "one stack": WaveNetConfig(channels=55, skip_channels=55, stacks=1),
-        "two stacks": WaveNetConfig(channels=39, skip_channels=39),
-    },
-    "GRU": {
-        "one layer": PeerConfig(hidden=142),
-        "two layers": PeerConfig(hidden=86, depth=2),
-    },
-    "transformer": {
-        "two layers": replace(TRANSFORMER, embedding_dim=56, hidden=208, depth=2),
-        "four layers": replace(TRANSFORMER, embedding_dim=40, hidden=144, depth=4),
-    },
+    "tree": {"context 8": TREE_8, "context 16": TREE_16},
+    "WaveNet": {"one stack": ONE_STACK, "two stacks": TWO_STACKS},
+    "GRU": {"one layer": GRU_1, "two layers": GRU_2},
+    "transformer": {"two layers": TRANSFORMER_2, "four layers": TRANSFORMER_4},
 }
 # Time of one core for a step, while another training uses the other core. The search
 # uses these numbers; the final runs use the times that the search has measured.
@@ -104,7 +100,11 @@ def best_peers(search: pd.DataFrame) -> dict[str, TrainConfig]:
 def some_peers() -> list[TrainConfig]:
     """Configs that take about as long as those that the search will find."""
     search = make_search()
-    return [search[f"{kind}, {next(iter(SHAPES[kind]))}, recipe 0"] for kind in SHAPES]
+    found = []
+    for kind, shapes in SHAPES.items():
+        first = list(shapes)[0]
+        found.append(search[f"{kind}, {first}, recipe 0"])
+    return found
 
 
 # ---- How long a step takes -----------------------------------------------------------

@@ -4,6 +4,7 @@ from textwrap import fill
 
 import matplotlib.pyplot as plt
 import pandas as pd
+import torch
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullFormatter, NullLocator, StrMethodFormatter
 from torch import Tensor
@@ -56,21 +57,22 @@ def draw_correlations(correlations: Tensor) -> plt.Figure:
     top = ax.get_ylim()[1] - 0.95
     words(ax, (WIDTH / 2, top + 0.42), "position in the context", size=SMALL)
     for row in range(T):
-        y = top - CELL * (row + 0.5)
-        words(ax, (left - 0.1, y), f"−{T - row}", size=SMALL, ha="right")
-        x = left + CELL * (row + 0.5)
-        words(ax, (x, top + 0.14), f"−{T - row}", size=SMALL)
+        position = f"−{T - row}"
+        middle = CELL * (row + 0.5)
+        y = top - middle
+        words(ax, (left - 0.1, y), position, size=SMALL, ha="right")
+        words(ax, (left + middle, top + 0.14), position, size=SMALL)
         for column in range(T):
             corner = (left + CELL * column, y - CELL / 2)
             draw_number(ax, corner, correlations[row, column].item())
-    far = (T + 1) // 2
     near = correlations.diagonal(1).mean().item()
-    means = [f"neighbours {signed(near)} on average"]
+    below = f"neighbours {signed(near)} on average"
+    far = (T + 1) // 2
     if far > 1:
         apart = [correlations.diagonal(i) for i in range(far, T)]
-        values = sum(part.sum().item() for part in apart) / sum(map(len, apart))
-        means.append(f"{far} or more apart {signed(values)}")
-    words(ax, (WIDTH / 2, 0.22), "; ".join(means), size=SMALL)
+        mean = torch.cat(apart).mean().item()
+        below += f"; {far} or more apart {signed(mean)}"
+    words(ax, (WIDTH / 2, 0.22), below, size=SMALL)
     return ax.figure
 
 
@@ -79,14 +81,18 @@ def draw_number(ax: plt.Axes, corner: tuple[float, float], number: float) -> Non
     face = NUMBERS((number + 1) / 2)
     box = Rectangle(corner, CELL, CELL, fc=face, ec=PAPER, lw=1.5, zorder=3)
     ax.add_patch(box)
-    middle = (corner[0] + CELL / 2, corner[1] + CELL / 2)
+    x = corner[0] + CELL / 2
+    y = corner[1] + CELL / 2
     ink = PAPER if abs(number) > 0.6 else INK
-    words(ax, middle, signed(number), size=SMALL, color=ink)
+    words(ax, (x, y), signed(number), size=SMALL, color=ink)
 
 
 def signed(number: float) -> str:
     """Two digits, with a true minus sign, and without one at zero."""
-    return f"{round(number, 2) + 0.0:.2f}".replace("-", "−")
+    nearest = round(number, 2)
+    if nearest == 0:
+        return "0.00"
+    return f"{nearest:.2f}".replace("-", "−")
 
 
 # ---- Costs by context ----------------------------------------------------------------
@@ -96,14 +102,19 @@ def check_costs(name: str, value) -> dict[str, Costs]:
     if not isinstance(value, dict) or not value:
         raise TypeError(f"{name} is no dict with a panel or more: {cure}")
     for panel, tables in value.items():
-        is_pair = isinstance(tables, tuple) and len(tables) == 2
-        if not is_pair or not all(isinstance(it, pd.DataFrame) for it in tables):
+        if not is_pair(tables):
             raise TypeError(f"{name}[{panel!r}] is no pair of tables: {cure}")
-        counted, measured = tables
-        ways = list(measured.columns)
-        if list(counted.columns) != ways or not 1 <= len(ways) <= len(WAYS):
-            raise ValueError(f"{name}[{panel!r}] has the columns {ways}: {cure}")
+        counted = list(tables[0].columns)
+        measured = list(tables[1].columns)
+        if counted != measured or len(counted) > len(WAYS):
+            raise ValueError(f"{name}[{panel!r}] has the columns {measured}: {cure}")
     return value
+
+
+def is_pair(tables) -> bool:
+    """Whether it is a tuple of two tables."""
+    kinds = [pd.DataFrame, pd.DataFrame]
+    return isinstance(tables, tuple) and list(map(type, tables)) == kinds
 
 
 @checked(panels=check_costs, text=check_text, unit=check_text)
@@ -116,7 +127,8 @@ def draw_costs(panels: dict[str, Costs], text: str, *, unit: str) -> plt.Figure:
     """
     fig = plt.figure(figsize=(WIDTH, 3.9), dpi=DPI, layout="constrained")
     axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for ax, (name, (counted, measured)) in zip(axes, panels.items()):
+    for ax, name in zip(axes, panels):
+        counted, measured = panels[name]
         ax.set_title(name, size=NORMAL, color=INK)
         for way, look in zip(measured, WAYS):
             draw_way(ax, counted[way], measured[way], look)

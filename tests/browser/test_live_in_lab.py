@@ -290,7 +290,7 @@ def test_a_run_of_a_cell_draws_its_own_curve(small_book):
     assert "Stopped after" in live.text()
     (run,) = small_book.value("grid.training['runs']")
     assert f"{begun} {run['losses'][-1]:.3f}" in live.text()
-    assert f"validation loss {run['val']:.3f}" in live.text()
+    assert small_book.value("grid.training['status']") in live.text()
     assert live.root.locator(".curve").count() == stored + 1
 
 
@@ -298,7 +298,7 @@ def test_reuse_in_lab_counts_what_python_counts(small_book, vocab):
     live = small_book.explorer(2)
     expected = ReuseExplorer(vocab)
     times = []
-    for character in [7, 6, 5, 6, 7, 8]:
+    for character in [6, 5, 6, 7, 8, 7] * 2:  # it begins at 7
         key = "ArrowRight" if character > expected.character else "ArrowLeft"
         expected.character = character
         words = expected.counts().removeprefix("the ").removeprefix("character ")
