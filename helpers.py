@@ -333,7 +333,7 @@ def fit(model, batches: Iterable, config, *, progress=True, on_step=None) -> His
         except KeyboardInterrupt:
             history.interrupted = True
         finally:
-            model.train(mode)  # back to the mode it was in
+            model.train(mode)  # back to the mode that the model was in
             bar.close()
     history.seconds = time.perf_counter() - start
     return history

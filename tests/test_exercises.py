@@ -286,7 +286,7 @@ WRONG_ANSWERS = {
         (solved("check_tree_parameters", 0, 16 * 12), "not of the context"),
         (solved("check_tree_parameters", 1, 25 * 40), "no bias"),
         (solved("check_tree_parameters", 1, 16 * 12 * 40), "the same weights"),
-        (solved("check_tree_parameters", 2, 40 * 40), "side by side"),
+        (solved("check_tree_parameters", 2, 40 * 40), "neighbours, concat"),
         (solved("check_tree_parameters", 2, 81 * 40), "no bias"),
         (solved("check_tree_parameters", 3, 160), "not trained"),
         (solved("check_tree_parameters", 4, 40 * 27), "has a bias"),
@@ -305,7 +305,7 @@ WRONG_ANSWERS = {
         (lambda norm, x: norm(x), "raised RuntimeError"),
         (lambda norm, x: norm(x.transpose(1, 2)), "(6, 3, 5)"),
         (forgetful, "the output for (6, 4, 4)"),
-        (lambda norm, x: norm(x.reshape(x.mT.shape)).reshape(x.shape), "are mixed"),
+        (lambda norm, x: norm(x.reshape(x.mT.shape)).reshape(x.shape), "got mixed"),
     ],
     "check_mended": [
         (mended(biased), "0.984 times"),
@@ -340,8 +340,8 @@ WRONG_ANSWERS = {
         (lambda linear, n, dilation: linear, "is a Linear: expected an nn.Conv1d"),
     ],
     "check_cached_step": [
-        (step(lambda x, q: torch.cat([x, q[:, 0]], -1)), "come first"),
-        (step(lambda x, q: torch.cat([q[:, -1], x], -1)), "beside the oldest"),
+        (step(lambda x, q: torch.cat([x, q[:, 0]], -1)), "older input"),
+        (step(lambda x, q: torch.cat([q[:, -1], x], -1)), "with the oldest"),
         (step(move=lambda x, q: q), "not moved on"),
         (step(move=lambda x, q: torch.cat([q, x[:, None]], 1)), "(2, 5, 3)"),
         (step(move=lambda x, q: torch.cat([x[:, None], q[:, :-1]], 1)), "queue of 4"),
@@ -357,11 +357,11 @@ WRONG_ANSWERS = {
         (lambda z, y: F.cross_entropy(z.mT, y) / log(2), "expected 3.59"),
     ],
     "check_log_probability": [
-        (lambda *given: likely(*given, end=False), "end is missing"),
+        (lambda *given: likely(*given, end=False), "mark is missing"),
         (lambda *given: likely(*given, mean=True), "expected the sum"),
         (lambda *given: likely(*given, sign=-1), "the sign"),
         (lambda *given: likely(*given, mode=False), "the model is in training mode"),
-        (stays_in_eval_mode, "was in training mode"),
+        (stays_in_eval_mode, "longer in the training"),
     ],
 }
 CASES = [(check, *case) for check, cases in WRONG_ANSWERS.items() for case in cases]
