@@ -236,6 +236,35 @@ def seeds_needed(
     return max(6, math.ceil(pairs))  # with five, p is at least 2 / 2**5 = 0.0625
 
 
+@checked(alpha=share)
+def judge_claims(
+    results: pd.DataFrame,
+    claims: dict[str, tuple[str, str]],
+    *,
+    metric: str = "val",
+    alpha: float = 0.05,
+) -> pd.DataFrame:
+    """A row for each claim {name: (old variant, new variant)}, judged by their seeds.
+
+    The columns are those of `compare`, without the means, and "seeds needed".
+    ValueError for a variant that is not in the results, and as in `compare`.
+    """
+    check_kind("claims", claims, kind=dict, cure="give {name: (old, new)}")
+    check_results(results, metric)
+    variants = list(results["variant"].unique())
+    judged = {}
+    for claim, (old, new) in claims.items():
+        for variant in (old, new):
+            if variant not in variants:
+                raise ValueError(f"unknown {variant!r} in {claim!r}: choose {variants}")
+        both = results[results["variant"].isin([old, new])]
+        row = compare(both, baseline=old, metric=metric, alpha=alpha).loc[new]
+        losses = both.pivot(index="seed", columns="variant", values=metric)
+        row["seeds needed"] = seeds_needed((losses[new] - losses[old]).dropna())
+        judged[claim] = row
+    return pd.DataFrame(judged).T.drop(columns=["mean", "± mean"])
+
+
 def plot_runs(
     results: pd.DataFrame, *, metric: str = "val", ax: plt.Axes | None = None
 ) -> plt.Axes:

@@ -4,6 +4,8 @@ from io import BytesIO
 
 import matplotlib
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 from IPython.display import display
 from PIL import Image
 
@@ -126,3 +128,16 @@ def show(fig: plt.Figure, alt: str) -> None:
     data = {"image/png": png, "text/plain": repr(fig)}
     display(data, metadata={"image/png": {"alt": alt} | size}, raw=True)
     plt.close(fig)  # or Jupyter would show it again at the end of the cell
+
+
+def show_table(table: pd.DataFrame, *, digits: int = 4) -> None:
+    """Shows a table with so many digits, and nothing where there is no number."""
+
+    def text(value):
+        if not isinstance(value, float):
+            return value
+        if 0 < value < 10**-digits:
+            return f"{value:.0e}"  # a p that would read as 0
+        return "" if np.isnan(value) else f"{value:.{digits}f}"
+
+    display(table.map(text))

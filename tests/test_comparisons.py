@@ -21,6 +21,7 @@ from course.comparisons import (
     count_ngrams,
     counted_loss,
     interval,
+    judge_claims,
     kneser_ney,
     load_results,
     paired_p,
@@ -178,6 +179,30 @@ def test_variants_without_a_common_seed_are_refused():
     later = table(other=BASE).assign(seed=range(8, 16))
     with pytest.raises(ValueError, match="'other' and 'base' share no seed: run both"):
         compare(pd.concat([table(base=BASE), later]), "base")
+
+
+def test_claims_are_judged_as_comparisons_are():
+    results = table(old=BASE, new=shifted(-0.01)[:6], newer=BASE[::-1])
+    claims = {"first": ("old", "new"), "second": ("new", "newer")}
+    judged = judge_claims(results, claims, alpha=0.2)
+    assert list(judged.index) == list(claims)
+    for claim, (old, new) in claims.items():
+        both = results[results["variant"].isin([old, new])]
+        expected = compare(both, old, alpha=0.2).loc[new]
+        for column in ("difference", "± difference", "p", "wins", "verdict"):
+            assert judged.loc[claim, column] == expected[column]
+    assert judged.loc["first", "wins"] == "6/6"
+    apart = pd.Series(BASE[::-1][:6]) - pd.Series(shifted(-0.01)[:6])
+    assert judged.loc["second", "seeds needed"] == seeds_needed(apart)
+
+
+def test_a_claim_about_an_unknown_variant_is_refused():
+    unknown = r"unknown '\w+est' in 'it': choose \['old'"
+    for claim in (("old", "newest"), ("oldest", "old")):
+        with pytest.raises(ValueError, match=unknown):
+            judge_claims(table(old=BASE, new=BASE), {"it": claim})
+    with pytest.raises(TypeError, match="give {name: "):
+        judge_claims(table(old=BASE), [("old", "new")])
 
 
 def test_seeds_needed_grow_with_power_and_strictness():
