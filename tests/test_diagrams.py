@@ -19,7 +19,13 @@ from course.comparisons import sign_flip
 from course.convolution import as_convolution, convolutions, whole_names
 from course.diagrams.blocks import block_gradients, draw_block, draw_gradients
 from course.diagrams.language import SMALL, WIDTH, canvas, chip, steps, weights
-from course.diagrams.likely import draw_characters, draw_kinds
+from course.diagrams.likely import (
+    APART,
+    PLANE,
+    draw_characters,
+    draw_kinds,
+    moved_apart,
+)
 from course.diagrams.memory import draw_memory
 from course.diagrams.norms import averaged, draw_cubes, draw_ladder
 from course.diagrams.pairs import draw_pairs, flipped_means
@@ -377,6 +383,15 @@ def test_the_characters_are_where_their_rows_differ_most_and_vowels_are_orange()
         if to_hex(text.get_bbox_patch().get_facecolor()) == LOOKED_AT.lower():
             orange.append(text.get_text())
     assert orange == [c for c in VOCAB.itos[1:] if c in "aeiouy"]
+
+
+def test_characters_that_would_hide_one_another_are_moved_apart():
+    points = torch.tensor([[0.0, 0.0], [10.0, 10.0], [10.01, 10.0], [0.0, 10.0]])
+    found = moved_apart(points)
+    inches = found / 10.01 * PLANE[0]
+    assert abs(inches[2, 0] - inches[1, 0]) > 0.99 * APART
+    assert torch.allclose(found[[0, 3]], points[[0, 3]])  # the others stay
+    assert torch.allclose(found.mean(0), points.mean(0))
 
 
 # ---- Pairs ---------------------------------------------------------------------------
