@@ -1,7 +1,7 @@
-"""What the notebooks share, in the order in which data flows:
+"""The code that the notebooks share, in the order in which data flows through it:
 names -> windows -> layers -> models -> training -> evaluation -> samples -> curves.
-Shapes: B examples of a batch, T positions (time), C channels, V characters.
-A loss is a mean cross-entropy in nats per character."""
+Shapes: B examples in a batch, T positions (time), C channels, V characters.
+A loss is the mean cross-entropy in nats per character."""
 
 import random
 import sys
@@ -30,12 +30,12 @@ NAMES = Path(__file__).parent / "data" / "names.txt"
 
 
 def load_names(path: str | Path = NAMES) -> list[str]:
-    """Names of a UTF-8 file, one a line, without blank lines and spaces around."""
+    """The names in a UTF-8 file, one per line, without blank lines or outer spaces."""
     return texts.read_names(path)
 
 
 class Vocab:
-    """The characters of a list of names in order; number 0 is the end mark."""
+    """The sorted characters of a list of names; number 0 is the end mark."""
 
     def __init__(self, names: list[str]):
         names = texts.check_alphabet("names", names)
@@ -46,19 +46,19 @@ class Vocab:
         return len(self.itos)
 
     def encode(self, text: str) -> list[int]:
-        """The numbers of the characters; ValueError for one outside the vocabulary."""
+        """The number of each character; ValueError for one outside the vocabulary."""
         text = texts.check_known("text", text, characters=self.itos)
         return [self.stoi[character] for character in text]
 
     def decode(self, numbers: Iterable[int]) -> str:
-        """The text that belongs to a sequence of numbers."""
+        """The text that these numbers stand for."""
         numbers = checks.check_characters("numbers", numbers, size=len(self))
         return "".join(self.itos[i] for i in numbers)
 
 
 @checked()
 def split_names(names: list[str], train=0.8, val=0.1, *, seed=42) -> dict:
-    """A shuffled copy of the names, cut by row: {"train", "val", "test": names}."""
+    """A shuffled copy of the names, split by row: {"train", "val", "test": names}."""
     shuffled = list(names)
     random.Random(seed).shuffle(shuffled)
     train_end = int(train * len(names))
@@ -76,7 +76,7 @@ def build_dataset(names: Iterable[str], vocab: Vocab, block_size: int):
     Y = []
     for name in names:
         context = [0] * block_size
-        for i in [*vocab.encode(name), 0]:  # the end is predicted like a character
+        for i in [*vocab.encode(name), 0]:  # the end is predicted, too
             X.append(context)
             Y.append(i)
             context = [*context[1:], i]
@@ -85,11 +85,11 @@ def build_dataset(names: Iterable[str], vocab: Vocab, block_size: int):
 
 # ---- Layers: torch.nn in plain Python, taught in notebooks 01, 03 and 04 -----------
 class Layer:
-    """What layers share: layers inside, parameters (which are trained) and a mode."""
+    """The base of every layer: its inner layers, its trained parameters, its mode."""
 
     training = True
     layers = ()  # the layers inside this one
-    label = ""  # what print() shows between the brackets
+    label = ""  # what print() shows in the brackets
 
     def parameters(self) -> list[Tensor]:
         found = []
@@ -115,7 +115,7 @@ class Layer:
 
 
 class Embedding(Layer):
-    """Row i of `weight` for each number i: (...) -> (..., embedding_dim)."""
+    """Looks up row i of `weight` for each number i: (...) -> (..., embedding_dim)."""
 
     @checked(fitting.check_weights)
     def __init__(self, num_embeddings: int, embedding_dim: int, *, generator=None):
@@ -123,13 +123,13 @@ class Embedding(Layer):
         self.weight = weight.requires_grad_()
         self.label = f"{num_embeddings}, {embedding_dim}"
 
-    @explained("whole numbers from 0 to its first size - 1")
+    @explained("whole numbers from 0 to num_embeddings - 1")
     def __call__(self, x: Tensor) -> Tensor:
         return F.embedding(x, self.weight)
 
 
 class FlattenConsecutive(Layer):
-    """Concatenates each `n` neighbours: (B, T, C) -> (B, T//n, n*C), or (B, n*C)."""
+    """Concatenates every `n` neighbours: (B, T, C) -> (B, T//n, n*C), or (B, n*C)."""
 
     @checked()
     def __init__(self, n: int):
@@ -143,7 +143,7 @@ class FlattenConsecutive(Layer):
             cure = f"take a divisor of {T}"
             raise ValueError(f"{T} positions cannot be grouped by {self.n}: {cure}")
         x = x.reshape(B, T // self.n, self.n * C)  # (B, T, C) -> (B, T//n, n*C)
-        return x.squeeze(1)  # (B, 1, n*C) -> (B, n*C); no change while T//n > 1
+        return x.squeeze(1)  # (B, 1, n*C) -> (B, n*C); unchanged if T//n > 1
 
 
 class Linear(Layer):
@@ -152,11 +152,11 @@ class Linear(Layer):
     @checked(fitting.check_weights)
     def __init__(self, in_features, out_features, *, bias=True, generator=None):
         weight = torch.randn(in_features, out_features, generator=generator)
-        self.weight = (weight / in_features**0.5).requires_grad_()  # outputs near 1
+        self.weight = (weight / in_features**0.5).requires_grad_()  # output std near 1
         self.bias = torch.zeros(out_features, requires_grad=True) if bias else None
         self.label = f"{in_features}, {out_features}{'' if bias else ', bias=False'}"
 
-    @explained("numbers (..., in_features) of the dtype of its weight")
+    @explained("numbers (..., in_features) with its weight's dtype")
     def __call__(self, x: Tensor) -> Tensor:
         out = x @ self.weight
         return out if self.bias is None else out + self.bias
@@ -164,7 +164,7 @@ class Linear(Layer):
 
 class BatchNorm1d(Layer):
     """Normalises each channel over all other dimensions: (..., C) -> (..., C).
-    Divides by the biased variance, stores the unbiased one (arXiv 1502.03167)."""
+    It divides by the biased variance and stores the unbiased one (arXiv 1502.03167)."""
 
     @checked()
     def __init__(self, num_features: int, *, eps: float = 1e-5, momentum: float = 0.1):
@@ -176,17 +176,17 @@ class BatchNorm1d(Layer):
         self.running_var = torch.ones(num_features)
         self.label = f"{num_features}"
 
-    @explained("numbers (..., C) of the dtype of its weight", before=fitting.check_rows)
+    @explained("numbers (..., C) with its weight's dtype", before=fitting.check_rows)
     def __call__(self, x: Tensor) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])  # (B, ..., C) -> (B*..., C)
-        buffers = (self.running_mean, self.running_var)  # updated in place, if training
+        buffers = (self.running_mean, self.running_var)  # updated in place in training
         settings = (self.training, self.momentum, self.eps)
         out = F.batch_norm(rows, *buffers, self.weight, self.bias, *settings)
         return out.view(x.shape)  # (B*..., C) -> (B, ..., C)
 
 
 class Tanh(Layer):
-    """The hyperbolic tangent of each element; the shape stays."""
+    """The hyperbolic tangent of each element; the shape does not change."""
 
     @explained("a tensor")
     def __call__(self, x: Tensor) -> Tensor:
@@ -194,7 +194,7 @@ class Tanh(Layer):
 
 
 class Sequential(Layer):
-    """Layers called one after the other."""
+    """Calls its layers one after the other."""
 
     @checked()
     def __init__(self, *layers: Layer):
@@ -223,14 +223,14 @@ def build_flat(vocab_size, block_size, embedding_dim=10, hidden=200, *, generato
         Tanh(),
         Linear(hidden, vocab_size, generator=generator),
     )
-    model.layers[-1].weight.data *= 0.1  # logits near zero: the first loss is ln(V)
+    model.layers[-1].weight.data *= 0.1  # logits near 0, so the initial loss is ln(V)
     return model
 
 
 @checked(block_size=checks.context(tree=True))
 def build_tree(vocab_size, block_size=8, embedding_dim=10, hidden=68, *,
                generator=None, norm=BatchNorm1d):  # fmt: skip
-    """Fuses neighbours in pairs until one is left: (B, block_size) -> logits (B, V)."""
+    """Fuses pairs of neighbours until one is left: (B, block_size) -> logits (B, V)."""
     check_block_size(block_size, tree=True)
     layers = [Embedding(vocab_size, embedding_dim, generator=generator)]
     channels = embedding_dim
@@ -241,16 +241,16 @@ def build_tree(vocab_size, block_size=8, embedding_dim=10, hidden=68, *,
         channels = hidden
         positions //= 2
     model = Sequential(*layers, Linear(hidden, vocab_size, generator=generator))
-    model.layers[-1].weight.data *= 0.1  # logits near zero: the first loss is ln(V)
+    model.layers[-1].weight.data *= 0.1  # logits near 0, so the initial loss is ln(V)
     return model
 
 
 # ---- Training --------------------------------------------------------------------
 @dataclass(frozen=True)
 class TrainConfig:
-    """AdamW with one cycle of the learning rate: up to `lr`, then down to zero
-    (arXiv 1708.07120). The embedding learns `embedding_boost` times as fast, and
-    without weight decay, because BatchNorm hides its scale from the loss."""
+    """How to train: by default, AdamW with one cycle of the learning rate, up to `lr`
+    and down to zero (arXiv 1708.07120). The embedding learns `embedding_boost` times
+    as fast, without weight decay, because BatchNorm hides its scale from the loss."""
 
     steps: int = 3_000
     batch_size: int = 1_024
@@ -258,7 +258,7 @@ class TrainConfig:
     weight_decay: float = 0.02
     embedding_boost: float = 3.0
     optimizer: str = "AdamW"  # or "Muon" (notebook 05), or the lecture's "SGD"
-    matrix_lr: float = 0.05  # Muon's rate for the matrices of hidden layers
+    matrix_lr: float = 0.05  # Muon's learning rate for the hidden matrices
     matrix_decay: float = 0.0
     shuffle: bool = True  # False: each batch is drawn from all rows, as in the lecture
 
@@ -266,14 +266,14 @@ class TrainConfig:
         checks.check_fields(self, **TRAINING)
 
 
-RECIPE = TrainConfig()  # from notebook 02 on, every model is trained by this one
-# The look of a progress bar: no clock, so that the stored bars of two runs are equal.
+RECIPE = TrainConfig()  # what notebooks 02 to 05 train with unless they say otherwise
+# A progress bar shows no time, so that the stored outputs of two runs are equal.
 BAR = {"ncols": 79, "bar_format": "{desc} |{bar}| {n_fmt}/{total_fmt} {unit}"}
 
 
 @dataclass
 class History:
-    """What training leaves: each step's loss (nats per character), and how it ended."""
+    """What training returns: each step's loss (nats per character) and how it ended."""
 
     losses: list[float] = field(default_factory=list)
     seconds: float = 0.0
@@ -282,7 +282,7 @@ class History:
 
 @checked()
 def train(model, X: Tensor, Y: Tensor, config=RECIPE, *, seed=0, **options) -> History:
-    """Trains `model` in place on X (N, T) and Y (N,), shuffled anew in each epoch.
+    """Trains `model` in place on X (N, T) and Y (N,), reshuffled in each epoch.
     The same `seed` gives the same batches. The options are those of `fit`."""
     fitting.check_data(model, X, Y, rows=2)  # before anything is changed
     generator = Generator().manual_seed(seed)
@@ -302,18 +302,18 @@ def train(model, X: Tensor, Y: Tensor, config=RECIPE, *, seed=0, **options) -> H
 
 @checked(model=fitting.check_trainable)
 def fit(model, batches: Iterable, config, *, progress=True, on_step=None) -> History:
-    """The loop of `train`, on any batches of x and y, for `config.steps` steps.
-    The logits of x have shape (..., V), y has shape (...), with -100 where nothing
-    counts. Kernel -> Interrupt ends the training and keeps what there is; so does
-    `on_step(history)`, called after each step, if it returns True."""
-    kinds = {"table": Embedding, "matrix": Linear}  # learn at rates of their own
+    """The loop of `train`: `config.steps` steps on any batches (x, y).
+    The logits of x have shape (..., V) and y has shape (...); targets of -100 are
+    ignored. Kernel -> Interrupt stops the training and keeps what was learned so far.
+    So does `on_step(history)`, which is called after each step, if it returns True."""
+    kinds = {"table": Embedding, "matrix": Linear}  # have their own learning rates
     optimizer = build_optimizer(model, config, **kinds)
     show = {"total": config.steps, "unit": "steps", "disable": not progress}
     bar = tqdm(**show, file=sys.stdout, **BAR)
     history = History()
     mode = model.training
     start = time.perf_counter()
-    with Interrupts() as interrupts:  # a press waits until a step has ended
+    with Interrupts() as interrupts:  # they wait for the end of a step
         try:
             model.train()
             batches = fitting.watched(model, batches)
@@ -333,7 +333,7 @@ def fit(model, batches: Iterable, config, *, progress=True, on_step=None) -> His
         except KeyboardInterrupt:
             history.interrupted = True
         finally:
-            model.train(mode)  # back to the mode that the model was in
+            model.train(mode)  # back to the mode it was in
             bar.close()
     history.seconds = time.perf_counter() - start
     return history
@@ -343,7 +343,7 @@ def fit(model, batches: Iterable, config, *, progress=True, on_step=None) -> His
 @checked()
 @contextmanager
 def eval_mode(model: Layer) -> Iterator[Layer]:
-    """Eval mode without gradients; afterwards the mode that the model was in."""
+    """Switches to eval mode without gradients, and back to the old mode afterwards."""
     mode = model.training
     model.eval()
     try:
@@ -366,7 +366,7 @@ def evaluate(model: Layer, X: Tensor, Y: Tensor, *, batch_size: int = 8192) -> f
 @checked()
 def sample(model: Layer, vocab: Vocab, block_size: int, n: int = 10, *, prompt="",
            temperature=1.0, max_length=40, generator=None) -> list[str]:  # fmt: skip
-    """`n` names at once, each begun with `prompt`, cut at `max_length` characters."""
+    """Draws `n` names that begin with `prompt`, of at most `max_length` characters."""
     if len(prompt) >= max_length:
         raise ValueError(f"{max_length=} leaves no room after {prompt=}: raise it")
     context = [0] * block_size + vocab.encode(prompt)
@@ -388,12 +388,12 @@ def sample(model: Layer, vocab: Vocab, block_size: int, n: int = 10, *, prompt="
 # ---- Inspection and curves -------------------------------------------------------
 @checked()
 def count_parameters(model: Layer) -> int:
-    """How many numbers training may change."""
+    """The number of trainable parameters."""
     return sum(p.numel() for p in model.parameters())
 
 
 @checked()
 def smooth(losses: Iterable[float], window: int = 100) -> pd.Series:
-    """Means of each `window` losses, by their middle step; the last may have fewer."""
+    """The mean of every `window` losses, by middle step; the last may have fewer."""
     series = pd.Series(losses)
     return series.groupby(lambda step: (step // window + 0.5) * window).mean()

@@ -1,1 +1,1 @@
-"""What later notebooks import beside helpers.py, each part built where it is taught."""
+"""What later notebooks import in addition; each part is built where it is taught."""

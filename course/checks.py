@@ -1,11 +1,12 @@
-"""Checks of what a person typed: one place for every module, one kind of message.
+"""Checks of what a person typed, in one place for all modules, with uniform messages.
 
-A message says what was given, what is allowed and how to mend it. It is a ValueError
-for a number, a text or a choice that cannot be used, and for a tensor that does not
-fit; it is a TypeError for an object of another class.
-A checker takes a name and a value, and returns the value as plain Python has it: an int
-for numpy's integers, say. helpers.py and the others import this module, so it imports
-none of them, and torch only where it is needed (a worker of a study is a new process).
+A message says what was given, what is allowed and how to fix it. The error is a
+ValueError for a number, a text, a choice or a tensor that cannot be used, and a
+TypeError for an object of the wrong class.
+A checker takes a name and a value, and returns the value in plain Python: an int for
+numpy's integers, for example. helpers.py and the other modules import this one, so it
+imports none of them. It imports torch only where it is needed, because each worker of a
+study is a new process.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from course.texts import END, check_names, check_text, shown
 if TYPE_CHECKING:
     from torch import Generator
 
-LARGEST_SIZE = 2**20  # of a context or a layer: anything larger is a slip
-LARGEST_SEED = 2**63 - 1  # torch takes no larger one
+LARGEST_SIZE = 2**20  # of a context or a layer: anything larger is a mistake
+LARGEST_SEED = 2**63 - 1  # torch accepts no larger one
 TREE_BLOCK_SIZES = [2**levels for levels in range(1, 21)]
 
 
@@ -74,7 +75,7 @@ def check_integer(name, value, *, least: int | None = None, most: int | None = N
     if isinstance(found, int) and is_within(found, least=least, most=most):
         return found
     if most in (LARGEST_SIZE, LARGEST_SEED) and not (found and found > most):
-        most = None  # nobody has come near it, so the message is short
+        most = None  # this limit was not the problem, so the message leaves it out
     allowed = f"give a whole number, {limits(least=least, most=most)}".rstrip(", ")
     if isinstance(found, float) and found.is_integer():
         allowed += f"; write {int(found)}"
@@ -86,7 +87,7 @@ def check_integer(name, value, *, least: int | None = None, most: int | None = N
 def check_number(name, value, **within):
     """A finite number, numpy's too, within `limits`; ValueError otherwise.
 
-    An int stays an int, because what a study has stored is known by its config.
+    An int stays an int, because a study identifies its stored runs by their config.
     """
     found = plain_number(value)
     if found is not None and is_within(found, **within):
@@ -98,7 +99,7 @@ def check_number(name, value, **within):
 
 
 def check_seed(name, value) -> int:
-    """A whole number from 0 on that torch takes as a seed; ValueError otherwise."""
+    """A whole number from 0 up that torch accepts as a seed; ValueError otherwise."""
     return check_integer(name, value, least=0, most=LARGEST_SEED)
 
 
@@ -119,7 +120,7 @@ def check_choice(name, value, *, choices: Iterable):
 
 
 def check_block_size(block_size, *, tree: bool = False) -> int:
-    """ValueError unless a flat model (or a tree of pairs) can take this context."""
+    """The context's length, if a flat model, or a tree, can take it; or ValueError."""
     check_defaults()  # here, because tensors of this size are made next
     found = plain_number(block_size)
     if tree:
@@ -142,14 +143,14 @@ def check_kind(name, value, *, kind: type | tuple, cure: str):
 
 
 def check_callable(name, value, *, optional: bool = False):
-    """What can be called, or None if it is optional; TypeError otherwise."""
+    """A callable, or None if it is optional; TypeError otherwise."""
     if not callable(value) and (value is not None or not optional):
         raise TypeError(f"{name} is {shown(value)}: give a function, without ()")
     return value
 
 
 def check_layer(name, value):
-    """A layer, which can be called; TypeError otherwise, for its class too."""
+    """A layer, or another callable; TypeError otherwise, also for a class."""
     if isinstance(value, type) or not callable(value):
         cure = "give layers one after the other, Sequential(*layers)"
         raise TypeError(f"one of {name} is {shown(value)}: {cure}")
@@ -157,7 +158,7 @@ def check_layer(name, value):
 
 
 def check_model(name, value):
-    """A model, ours or torch's; TypeError otherwise, for a class too."""
+    """A model, ours or torch's; TypeError otherwise, also for a class."""
     is_model = hasattr(value, "parameters") and hasattr(value, "training")
     if isinstance(value, type) or not is_model:
         cure = "give a model, such as build_tree(len(vocab))"
@@ -187,12 +188,12 @@ def check_config(name, value):
     if isinstance(value, type) or not hasattr(value, "embedding_boost"):
         cure = "give a config, such as TrainConfig(steps=100)"
         raise TypeError(f"{name} is {shown(value)}: {cure}")
-    check_defaults()  # here, because a training is next
+    check_defaults()  # here, because training comes next
     return value
 
 
 def check_batches(name, value):
-    """Something that gives batches; TypeError otherwise."""
+    """An iterable of batches; TypeError otherwise."""
     if not isinstance(value, Iterable) or isinstance(value, str | Mapping):
         cure = "give pairs (x, y), such as [(X, Y)]"
         raise TypeError(f"{name} is {shown(value)}: {cure}")
@@ -200,7 +201,7 @@ def check_batches(name, value):
 
 
 def check_defaults() -> None:
-    """ValueError if torch makes new tensors elsewhere, or of too small numbers."""
+    """ValueError unless torch makes new tensors on the CPU, of float32 or float64."""
     import torch
 
     device = torch.get_default_device()
@@ -214,17 +215,17 @@ def check_defaults() -> None:
 
 
 def check_generator(name, value) -> Generator | None:
-    """A torch.Generator or None; TypeError otherwise, for a seed too."""
+    """A torch.Generator or None; TypeError otherwise, also for a seed."""
     import torch
 
     if value is not None and not isinstance(value, torch.Generator):
-        cure = "give torch.Generator().manual_seed(42), say"
+        cure = "give torch.Generator().manual_seed(42), for example"
         raise TypeError(f"{name} is {shown(value)}: {cure}")
     return value
 
 
 def described(x) -> str:
-    """A tensor in a message: its shape and what numbers it holds."""
+    """How a message describes a tensor: by its shape and its dtype."""
     import torch
 
     if not isinstance(x, torch.Tensor):
@@ -236,7 +237,7 @@ def described(x) -> str:
 def check_tensor(name, value, *, dims: int | None = None, whole: bool = False, rows=1):
     """A tensor with `dims` dimensions and `rows` or more; ValueError otherwise.
 
-    With `whole` it has to hold whole numbers. TypeError for anything but a tensor.
+    With `whole`, its numbers must be whole. TypeError for anything but a tensor.
     """
     import torch
 
@@ -244,7 +245,7 @@ def check_tensor(name, value, *, dims: int | None = None, whole: bool = False, r
         raise TypeError(f"{name} is {shown(value)}: give a torch tensor")
     cure = ""
     if value.is_meta:
-        cure = 'it has no numbers, call torch.set_default_device("cpu")'
+        cure = 'it has no numbers; call torch.set_default_device("cpu")'
     elif dims is not None and value.ndim != dims:
         cure = f"give one with {dims} dimensions"
     elif value.ndim == 0 or len(value) < rows or rows and value.numel() == 0:
@@ -277,7 +278,7 @@ def check_losses(name, value):
 
 
 def check_characters(name, value, *, size: int) -> list[int]:
-    """Numbers of characters, each from 0 to size - 1; ValueError otherwise."""
+    """Character numbers, each from 0 to size - 1; ValueError otherwise."""
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise TypeError(f"{name} is {shown(value)}: give a sequence of whole numbers")
     if getattr(value, "ndim", 1) != 1:
@@ -287,32 +288,32 @@ def check_characters(name, value, *, size: int) -> list[int]:
 
 # ---- Checks of many arguments at once ----------------------------------------------
 def whole(least: int | None = None, most: int | None = None) -> Callable:
-    """check_integer within these limits, for `checked` and `check_fields`."""
+    """A checker for `checked` and `check_fields`: check_integer within these limits."""
     return partial(check_integer, least=least, most=most)
 
 
 def number(**within) -> Callable:
-    """check_number within these limits."""
+    """A checker: check_number within these limits."""
     return partial(check_number, **within)
 
 
 def choice(choices: Iterable) -> Callable:
-    """check_choice of these."""
+    """A checker: check_choice among these choices."""
     return partial(check_choice, choices=choices)
 
 
 def context(*, tree: bool = False) -> Callable:
-    """check_block_size of a flat model, or of a tree."""
+    """A checker: check_block_size for a flat model, or for a tree."""
     return lambda _, value: check_block_size(value, tree=tree)
 
 
 def instance(kind: type | tuple, cure: str) -> Callable:
-    """check_kind of this class."""
+    """A checker: check_kind for this class."""
     return partial(check_kind, kind=kind, cure=cure)
 
 
 def tensor(**needs) -> Callable:
-    """check_tensor with these needs."""
+    """A checker: check_tensor with these requirements."""
     return partial(check_tensor, **needs)
 
 
@@ -322,7 +323,7 @@ rate = number(above=0, most=1_000)
 SIZES = """vocab_size num_embeddings embedding_dim in_features out_features num_features
     hidden n batch_size max_length window in_channels out_channels kernel_size dilation
     repeats"""
-# What an argument of this name has to be, in all functions that are `checked`.
+# What an argument of this name must be, in every function that is `checked`.
 ARGUMENTS = dict.fromkeys(SIZES.split(), size) | {
     "block_size": context(),
     "seed": check_seed,
@@ -350,9 +351,9 @@ ARGUMENTS = dict.fromkeys(SIZES.split(), size) | {
 
 
 def check_fields(config, **checkers: Callable) -> None:
-    """Checks fields of a frozen dataclass, in its __post_init__.
+    """Checks fields of a frozen dataclass in its __post_init__.
 
-    What a checker returns takes the field's place: steps=whole(1), lr=number(above=0).
+    What a checker returns replaces the field: steps=whole(1), lr=number(above=0).
     """
     for field, checker in checkers.items():
         object.__setattr__(config, field, checker(field, getattr(config, field)))
@@ -361,9 +362,10 @@ def check_fields(config, **checkers: Callable) -> None:
 def checked(*together: Callable, **special: Callable) -> Callable:
     """A decorator that checks the arguments of a call by their names, as in ARGUMENTS.
 
-    `special` are further checks by name. What a check returns takes the argument's
-    place. Those of `together` then get all arguments as a dict. A notebook defines the
-    same functions without the decorator, because it changes nothing that they compute.
+    `special` adds checks by name. What a check returns replaces the argument. The
+    checks in `together` are called last, with all arguments in one dict. Notebooks
+    define the same functions without the decorator, which does not change what they
+    compute.
     """
 
     def decorate(function: Callable) -> Callable:

@@ -1,8 +1,8 @@
 """Judging stored runs: confidence intervals, paired comparisons, and a baseline that
-counts characters instead of training. Notebook 05 teaches what stands here.
+counts characters instead of training. Notebook 05 teaches all of this.
 
-Results are a table with one row for each run, as `course.studies.run_study` gives it:
-the columns variant and seed, and a loss (nats per character) for each metric.
+Results are a table with one row for each run, as `course.studies.run_study` returns it.
+Its columns are variant, seed, and a loss (nats per character) for each metric.
 """
 
 import json
@@ -32,9 +32,9 @@ from course.drawings import LOOKS
 from helpers import END, NAMES, Vocab
 
 RESULTS = NAMES.parent / "results"
-COLUMNS = ["variant", "seed", "val"]  # that each stored run has
-MOST_PAIRS = 16  # up to 2**16 flips of signs are all tried, of more a random sample
-MOST_FLIPPED = 20  # pairs: the signs of more do not fit into memory
+COLUMNS = ["variant", "seed", "val"]  # each stored run has them
+MOST_PAIRS = 16  # all sign flips are tried for up to 16 pairs, a random sample for more
+MOST_FLIPPED = 20  # pairs: the sign flips of more would not fit into memory
 
 share = number(above=0, below=1)
 order = whole(0, 100)
@@ -49,7 +49,7 @@ def load_results(name: str) -> pd.DataFrame:
     if not path.is_file():
         names = sorted(file.stem for file in RESULTS.glob("*.jsonl"))
         raise ValueError(f"no stored results {name!r}: choose from {names}")
-    cure = "put the repository's file back, or make it with `make experiments`"
+    cure = "restore the repository's file, or make it with `make experiments`"
     lines = path.read_bytes().splitlines()
     for i, line in enumerate(lines, start=1):
         try:
@@ -79,31 +79,31 @@ def numbers(name: str, values: Iterable[float]) -> pd.Series:
         given = "empty" if values.empty else f"of type {values.dtype}"
         raise ValueError(f"{name} is {given}: {allowed}, one or more")
     if not np.isfinite(values).all():
-        raise ValueError(f"{name} holds nan or inf: leave these runs out")
+        raise ValueError(f"{name} contains nan or inf: leave these runs out")
     return values
 
 
 def few_numbers(name: str, values: Iterable[float]) -> pd.Series:
-    """So few that each choice of signs can be tried."""
+    """Numbers, few enough to try every choice of signs; ValueError otherwise."""
     values = numbers(name, values)
     if len(values) > MOST_FLIPPED:
         cure = f"give {MOST_FLIPPED} at most, or call paired_p"
-        raise ValueError(f"{name} are {len(values)}: {cure}")
+        raise ValueError(f"{name} has {len(values)} numbers: {cure}")
     return values
 
 
 def varied_numbers(name: str, values: Iterable[float]) -> pd.Series:
-    """Two or more whose mean is not 0: no number of seeds would find such a one."""
+    """Two or more numbers whose mean is not 0, which no number of seeds can detect."""
     values = numbers(name, values)
     if len(values) < 2 or values.mean() == 0:
-        given = f"{len(values)} with the mean {values.mean():g}"
-        raise ValueError(f"{name} are {given}: give two or more, their mean not 0")
+        given = f"length {len(values)} and mean {values.mean():g}"
+        raise ValueError(f"{name} has {given}: give two or more, with a mean not 0")
     return values
 
 
 def check_results(results: pd.DataFrame, metric: str) -> None:
-    """A row for each run with its loss; TypeError or ValueError otherwise."""
-    cure = "give a table as run_study or load_results does"
+    """TypeError or ValueError unless each run has one row, with its loss."""
+    cure = "give a table from run_study or load_results"
     check_kind("results", results, kind=pd.DataFrame, cure=cure)
     missing = [name for name in ("variant", "seed") if name not in results]
     if missing or results.empty:
@@ -115,11 +115,11 @@ def check_results(results: pd.DataFrame, metric: str) -> None:
     twice = results[results.duplicated(["variant", "seed"])]
     if len(twice):
         run = dict(twice.iloc[0][["variant", "seed"]])
-        raise ValueError(f"results hold the run {run} twice: drop_duplicates helps")
+        raise ValueError(f"results has the run {run} twice: call drop_duplicates first")
     unknown = results[~np.isfinite(results[metric])]
     if len(unknown):
         run = dict(unknown.iloc[0][["variant", "seed"]])
-        cure = "leave such runs out to judge the others"
+        cure = "leave such runs out and judge the others"
         raise ValueError(f"{metric} of the run {run} is nan or inf: {cure}")
 
 
@@ -132,9 +132,9 @@ def known_characters(arguments: dict) -> None:
 # ---- Intervals and paired comparisons ------------------------------------------------
 @checked(values=numbers, level=share)
 def interval(values: pd.Series, level: float = 0.95) -> tuple[float, float]:
-    """The mean and half the width of its confidence interval, by Student's t.
+    """The mean and the half-width of its confidence interval, from Student's t.
 
-    Half the width is nan for a single value.
+    The half-width is nan for a single value.
     """
     t = stats.t.ppf((1 + level) / 2, df=len(values) - 1)
     return values.mean(), t * values.sem()
@@ -142,10 +142,11 @@ def interval(values: pd.Series, level: float = 0.95) -> tuple[float, float]:
 
 @checked(differences=few_numbers)
 def sign_flip(differences: Iterable[float]) -> float:
-    """The exact two-sided p-value of paired differences.
+    """The exact two-sided p-value of a sign-flip test on paired differences.
 
-    If a change did nothing, each difference could as well have the other sign. So p is
-    the share of all 2**n choices of signs whose mean is at least as far from 0.
+    If a change had no effect, each difference might as well have the opposite sign. So
+    p is the share of all 2**n choices of signs whose mean is at least as far from 0 as
+    the mean of the given differences.
     """
     differences = np.array(differences)  # (n,)
     signs = np.array(list(product([1, -1], repeat=len(differences))))  # (2**n, n)
@@ -157,7 +158,7 @@ def sign_flip(differences: Iterable[float]) -> float:
 
 @checked(differences=numbers)
 def paired_p(differences: pd.Series) -> float:
-    """sign_flip, or for many pairs its estimate from 2**16 random choices of signs."""
+    """The p of sign_flip, for many pairs estimated from 2**16 random sign choices."""
     if len(differences) <= MOST_PAIRS:
         return sign_flip(differences)
     test = stats.permutation_test(
@@ -174,13 +175,13 @@ def paired_p(differences: pd.Series) -> float:
 def compare(
     results: pd.DataFrame, baseline: str, *, metric: str = "val", alpha: float = 0.05
 ) -> pd.DataFrame:
-    """Each variant's mean of `metric` and, seed by seed, its difference to `baseline`.
+    """Each variant's mean of `metric`, and its difference from `baseline` by seed.
 
-    Columns: mean and difference, each with half its 95 % interval ("± ..."); p of the
-    sign-flip test; wins, the seeds with a lower loss; the verdict: "lower" or "higher"
-    where p is below `alpha`, "not distinguishable at n seeds" otherwise.
-    ValueError for an unknown baseline, a variant that has no seed of it, and for a run
-    whose loss is nan.
+    Columns: mean and difference, each with the half-width of its 95% interval
+    ("± ..."); p of the sign-flip test; wins, the number of seeds with a lower loss; the
+    verdict, "lower" or "higher" if p is below `alpha`, or else "not distinguishable at
+    n seeds". ValueError for an unknown baseline, a variant that shares no seed with it,
+    or a run whose loss is nan.
     """
     check_results(results, metric)
     table = results.pivot(index="seed", columns="variant", values=metric)
@@ -202,7 +203,7 @@ def compare(
 
 @checked(differences=numbers, alpha=share)
 def judge_pairs(differences: pd.Series, alpha: float = 0.05) -> dict:
-    """What `compare` says of a variant, from its losses minus the baseline's."""
+    """What `compare` says about a variant, from its losses minus the baseline's."""
     n = len(differences)
     lower = (differences < 0).sum()
     mean, half = interval(differences)
@@ -226,19 +227,19 @@ def judge_pairs(differences: pd.Series, alpha: float = 0.05) -> dict:
 def seeds_needed(
     differences: pd.Series, *, power: float = 0.8, alpha: float = 0.05
 ) -> int:
-    """How many pairs it takes to find a difference of this mean with this power.
+    """How many pairs are needed to detect a difference of this mean with this power.
 
-    The normal approximation for a paired comparison.
+    Uses the normal approximation for a paired comparison.
     """
     z = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)
     pairs = (z * differences.std() / differences.mean()) ** 2
-    return max(6, math.ceil(pairs))  # five cannot get below p = 2 / 2**5 = 0.0625
+    return max(6, math.ceil(pairs))  # with five, p is at least 2 / 2**5 = 0.0625
 
 
 def plot_runs(
     results: pd.DataFrame, *, metric: str = "val", ax: plt.Axes | None = None
 ) -> plt.Axes:
-    """A row for each variant: a dot for each seed, and the mean's 95 % interval."""
+    """One row per variant: a dot for each seed, and the 95% interval of the mean."""
     check_results(results, metric)
     if ax is not None:
         check_kind("ax", ax, kind=plt.Axes, cure="give the axes to draw on")
@@ -257,10 +258,10 @@ def plot_runs(
 # ---- A baseline without training: n-gram counts --------------------------------------
 @checked(known_characters, names=check_names, vocab=check_vocab, order=order)
 def count_ngrams(names: Iterable[str], vocab: Vocab, *, order: int = 5) -> dict:
-    """{context: counts (V,) of each character after it}, contexts of `order` down to 0.
+    """{context: counts (V,) of the next character}, for contexts of 0 to `order`.
 
-    The longest contexts count how often a character followed. The shorter ones count
-    after how many different characters the whole n-gram stood.
+    For the longest contexts, the count is how often the character followed. For shorter
+    ones, it is how many different characters came before the context and the character.
     """
     ngrams = Counter()  # a context and the character after it
     for name in names:
@@ -284,8 +285,8 @@ def kneser_ney(
 ) -> Callable[[str], np.ndarray]:
     """p(context): the probabilities (V,) of the next character, from counts alone.
 
-    Interpolated Kneser-Ney (Chen and Goodman 1999). `context` are the last `order`
-    characters; a shorter one is answered from fewer.
+    Interpolated Kneser-Ney (Chen and Goodman 1999). `context` is the last `order`
+    characters, or fewer.
     """
     tables = count_ngrams(names, vocab, order=order)
 
@@ -293,14 +294,14 @@ def kneser_ney(
     @checked(context=check_text)
     def p(context: str) -> np.ndarray:
         if context:
-            lower = p(context[1:])  # from one character less
+            lower = p(context[1:])  # back off to one character less
         else:
             lower = np.full(len(vocab), 1 / len(vocab))
         if context not in tables:
             return lower
         counts = tables[context]
         kept = np.maximum(counts - discount, 0)
-        given_up = (counts - kept).sum()  # goes to characters by the shorter context
+        given_up = (counts - kept).sum()  # shared out by the shorter context
         return (kept + given_up * lower) / counts.sum()
 
     return p

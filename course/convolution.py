@@ -1,6 +1,6 @@
-"""Causal convolutions: a tree as a convolution, padding, queues, names in one go.
+"""Causal convolutions: a tree as a convolution, causal padding, queues, packed names.
 
-Notebook 06 builds the convolution of a tree, notebook 07 trains it on whole names and
+Notebook 06 turns a tree into a convolution, notebook 07 trains it on whole names and
 generates with queues, and the WaveNet of notebook 08 is made of the same layer.
 Shapes: B names, T positions, C channels, k taps (kernel_size), V characters.
 """
@@ -48,7 +48,7 @@ def check_flat_or_tree(name: str, value) -> Sequential:
 
 
 def check_positions(convolution, x: Tensor, queues: Queues | None = None) -> None:
-    """ValueError unless x is (B, T, C), with the B names that a queue holds."""
+    """ValueError unless x is (B, T, C) and has as many names as the queue."""
     check_tensor("x", x, dims=3)
     if queues is None:
         return
@@ -56,8 +56,8 @@ def check_positions(convolution, x: Tensor, queues: Queues | None = None) -> Non
     queue = queues.get(convolution)
     if queue and queue[0].shape != x[:, 0].shape:
         given = f"x has {tuple(x[:, 0].shape)} at each position"
-        cure = f"the queue holds {tuple(queue[0].shape)}: begin anew with queues = {{}}"
-        raise ValueError(f"{given}, {cure}")
+        cure = f"the queue has {tuple(queue[0].shape)}: start again with queues = {{}}"
+        raise ValueError(f"{given}, but {cure}")
 
 
 def check_packed(network, x: Tensor) -> None:
@@ -72,9 +72,9 @@ def check_packed(network, x: Tensor) -> None:
 class CausalConv1d(Layer):
     """Fuses each position with earlier ones, `dilation` apart: (B, T, C) -> (B, T, H).
 
-    `padding` says what stands before the first position. "dots" repeats what stands
-    there, which is right for text that begins with a dot. "zeros" puts zeros there.
-    "none" leaves out the first positions: (B, T, C) -> (B, T - reach, H).
+    `padding` says what comes before the first position. "dots" repeats the first
+    position, which is right for a text that begins with a dot. "zeros" adds zeros.
+    "none" adds nothing, so the output is shorter: (B, T, C) -> (B, T - reach, H).
     """
 
     @checked(padding=choice(PADDINGS))
@@ -117,9 +117,9 @@ class CausalConv1d(Layer):
 @checked(queues=instance(dict, "give a dict, {} for a new name"))
 @explained("numbers (B, T, in_channels)", before=check_positions)
 def with_queue(convolution: CausalConv1d, x: Tensor, queues: Queues) -> Tensor:
-    """The convolution one position at a time, from where the last call ended.
+    """Computes the convolution one position at a time, from where the last call ended.
 
-    (B, T, C) -> (B, T, H). Its queue is made at the first call, and changed in place.
+    (B, T, C) -> (B, T, H). The first call makes its queue; all change it in place.
     """
     if convolution not in queues:
         if convolution.padding == "none":
@@ -129,7 +129,7 @@ def with_queue(convolution: CausalConv1d, x: Tensor, queues: Queues) -> Tensor:
     queue = queues[convolution]
     outputs = []
     for newest in x.unbind(1):  # (B, C)
-        queue.append(newest)  # now reach + 1 of them, the oldest first
+        queue.append(newest)  # now reach + 1 inputs, the oldest first
         due = range(0, convolution.reach + 1, convolution.dilation)
         taps = [queue[i] for i in due]  # k times (B, C)
         outputs.append(convolution.linear(torch.cat(taps, dim=-1)))  # (B, H)
@@ -140,8 +140,8 @@ def with_queue(convolution: CausalConv1d, x: Tensor, queues: Queues) -> Tensor:
 class CausalNetwork(Sequential):
     """A stack with causal convolutions: tokens (B, T) -> logits (B, T, V).
 
-    `queues` is a dict that the convolutions fill: a second call with the same dict goes
-    on where the first one ended. An empty dict begins a new name.
+    `queues` is a dict that the convolutions fill. A second call with the same dict
+    continues where the first one ended; an empty dict begins a new name.
     """
 
     def __call__(self, x: Tensor, queues: Queues | None = None) -> Tensor:
@@ -158,7 +158,7 @@ def as_convolution(model: Sequential, *, padding: str = "dots") -> CausalNetwork
     """A copy of a flat model or a tree that computes all positions at once.
 
     Each FlattenConsecutive and the Linear after it become a convolution with the same
-    weights. Its taps are as far apart as the tree has shrunk so far: 1, 2, 4, ...
+    weights. Its dilation is the factor by which the tree has shrunk so far (1, 2, ...).
     """
     layers = []
     dilation = 1
@@ -185,7 +185,7 @@ def linear_to_convolution(
         cure = f"take a divisor of {in_features}"
         raise ValueError(f"{in_features} rows cannot be shared by {n} taps: {cure}")
     options = {"dilation": dilation, "padding": padding}
-    unused = Generator()  # its first weights are replaced: no other generator is used
+    unused = Generator()  # the initial weights are replaced, so no other is needed
     convolution = CausalConv1d(
         in_features // n, out_features, n, **options, generator=unused
     )
@@ -196,7 +196,7 @@ def linear_to_convolution(
 
 @checked(layer=check_layers)
 def convolutions(layer: Layer) -> Iterator[CausalConv1d]:
-    """The causal convolutions inside a layer, at any depth, in their order."""
+    """The causal convolutions inside a layer, at any depth, in order."""
     if isinstance(layer, CausalConv1d):
         yield layer
     for inner in layer.layers:
@@ -205,17 +205,17 @@ def convolutions(layer: Layer) -> Iterator[CausalConv1d]:
 
 @checked()
 def receptive_field(network: Layer) -> int:
-    """How many positions one output reads: 1 + (k - 1) * dilation, summed."""
+    """How many positions one output reads: 1 + the sum of (k - 1) * dilation."""
     return 1 + sum(convolution.reach for convolution in convolutions(network))
 
 
-# ---- Names of unequal length in one go ---------------------------------------------
+# ---- Names of unequal length in one batch ------------------------------------------
 @checked()
 def whole_names(names: list[str], vocab: Vocab) -> tuple[Tensor, Tensor]:
-    """Names side by side: tokens (B, T) from the dot on, and targets (B, T).
+    """A batch of whole names: tokens (B, T), each from its dot on, and targets (B, T).
 
     Shorter names are padded on the right, their tokens with 0 and their targets with
-    -100, which F.cross_entropy leaves out.
+    -100, which F.cross_entropy ignores.
     """
     rows = [torch.tensor(vocab.encode(END + name + END)) for name in names]
     tokens = [row[:-1] for row in rows]
@@ -228,7 +228,7 @@ def whole_names(names: list[str], vocab: Vocab) -> tuple[Tensor, Tensor]:
 
 @checked()
 def pack(names: list[str], vocab: Vocab) -> tuple[Tensor, Tensor]:
-    """Names as one text, from the first dot on: tokens (N,) and targets (N,)."""
+    """The names as one text, from the first dot on: tokens (N,) and targets (N,)."""
     text = torch.tensor(vocab.encode(END + END.join(names) + END))
     return text[:-1], text[1:]
 
@@ -236,8 +236,8 @@ def pack(names: list[str], vocab: Vocab) -> tuple[Tensor, Tensor]:
 class Packed(Sequential):
     """A causal network on packed names; each dot begins a name: (N,) -> (N, V).
 
-    No tap looks back beyond the dot of its own name: it reads that dot instead, where
-    the all-dots activation stands. So it pads with "dots", whatever its layers do.
+    No tap looks back beyond the dot of its own name. It reads the all-dots activation
+    at that dot instead. So the padding is always "dots", whatever the layers ask for.
     """
 
     @explained("whole numbers (N,)", before=check_packed)
@@ -258,10 +258,10 @@ class Packed(Sequential):
 
 # ---- One character at a time -------------------------------------------------------
 class WithQueues(Layer):
-    """A causal network for helpers.sample that reads each character once.
+    """Lets helpers.sample use a causal network that reads each character only once.
 
     Windows (n, T) -> logits (n, V). The first call reads the whole window, each later
-    one its last character; the queues hold what else is needed (arXiv 1611.09482).
+    one only its last character; the queues keep all else it needs (arXiv 1611.09482).
     """
 
     @checked()
@@ -270,7 +270,7 @@ class WithQueues(Layer):
         self.training = network.training
         self.queues = {}
 
-    @explained("windows (n, T) of whole numbers, after a causal network was given")
+    @explained("windows (n, T) of whole numbers, and to WithQueues a causal network")
     def __call__(self, window: Tensor) -> Tensor:
         (network,) = self.layers
         unread = window[:, -1:] if self.queues else window
@@ -281,7 +281,7 @@ class WithQueues(Layer):
 def sample_with_queues(
     network: Layer, vocab: Vocab, n: int = 10, *, prompt: str = "", **options
 ) -> list[str]:
-    """What helpers.sample draws from the same generator, by one step a character."""
+    """What helpers.sample draws from the same generator, in one step per character."""
     block_size = len(END + prompt)  # the first window is the dot and the prompt
     step = WithQueues(network)
     return sample(step, vocab, block_size, n, prompt=prompt, **options)

@@ -1,8 +1,8 @@
 """What a tree and its convolution cost: multiply-adds counted, seconds measured.
 
-Three ways to get the logits at every position of every name, which notebook 07 explains
-and compares. Two of them are measured, too. Seconds are those of the fastest of some
-runs, because other programs can only make a run slower.
+There are three ways to get the logits at every position of every name, which notebook
+07 explains and compares; two of them are measured, too. Times are those of the fastest
+of several runs, because other programs can only make a run slower.
 """
 
 import time
@@ -19,7 +19,7 @@ CONVOLUTION = "convolution on packed names"  # the all-dots activations are copi
 DOTS_COMPUTED = "convolution, dots computed"  # counted, not measured
 QUEUES = "queues"
 
-# So many characters of windows at once: more would not fit into a processor's cache.
+# Characters of windows in one batch: more would not fit into a processor's cache.
 BATCH_CHARACTERS = 2**15
 
 
@@ -27,10 +27,10 @@ BATCH_CHARACTERS = 2**15
 def multiply_adds(
     block_size: int, n: int, vocab_size: int, *, embedding_dim=24, hidden=128
 ) -> dict[str, int]:
-    """{way: multiply-adds} for the n positions of one name, by a tree of pairs.
+    """{way: multiply-adds} of a tree of pairs for the n positions of one name.
 
-    With n = 1 it is the cost of one more character: the whole tree on a window, or one
-    step of the queues, which does what CONVOLUTION does for one position.
+    n = 1 gives the cost of one more character: the whole tree on a window, or one step
+    with queues, which does what CONVOLUTION does for one position.
     """
     last_layer = n * hidden * vocab_size
     counts = {TREE: last_layer, CONVOLUTION: last_layer, DOTS_COMPUTED: last_layer}
@@ -50,7 +50,7 @@ def multiply_adds(
 def ways(
     block_size: int, names: list[str], vocab: Vocab
 ) -> dict[str, tuple[Layer, list[Tensor]]]:
-    """{TREE, CONVOLUTION: (model in eval mode, the batches that it takes)}."""
+    """{TREE, CONVOLUTION: (model in eval mode, the batches that it reads)}."""
     tree = large_tree(block_size, len(vocab))
     windows, _ = build_dataset(names, vocab, block_size)  # (N, block_size)
     text, _ = pack(names, vocab)  # (N,)

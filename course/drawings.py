@@ -11,8 +11,8 @@ from course.checks import check_kind, check_losses, checked, instance
 from course.texts import check_text, shown
 from helpers import History, smooth
 
-# One colour and one line style for each of the lecture's models, in every figure. What
-# other colours mean stands in course.colors; orange is left to what is looked at.
+# One colour and one line style for each of the lecture's models, in every figure.
+# course.colors says what other colours mean; orange marks what the text points at.
 LOOKS = {
     "flat3": {"color": "#999999", "linestyle": ":"},
     "flat8": {"color": "#882255", "linestyle": "-."},
@@ -21,11 +21,11 @@ LOOKS = {
     "tree_large": {"color": "#D55E00", "linestyle": "-"},
 }
 
-DENSITY = 2  # dots of a shown figure for each of its own: high-density screens
+DENSITY = 2  # times as many dots as the figure's own, for high-density screens
 
 
 def use_own_look() -> None:
-    """matplotlib's own look, whatever a matplotlibrc says; what code has set stays."""
+    """Uses matplotlib's own look, whatever a matplotlibrc says; keeps what code set."""
     set_by_code = {}
     for name in plt.rcParams:
         if name != "backend" and plt.rcParams[name] != matplotlib.rcParamsOrig[name]:
@@ -34,9 +34,9 @@ def use_own_look() -> None:
     plt.rcParams.update(set_by_code)
 
 
-use_own_look()  # a notebook draws the same on each machine
+use_own_look()  # so that a notebook draws the same on every machine
 
-# The arguments that several functions have
+# Checkers of the arguments that several functions have
 axes = instance(plt.Axes | None, "give the axes of a figure, or leave ax out")
 figure = instance(plt.Figure, "give a figure, such as ax.figure")
 
@@ -65,7 +65,7 @@ def check_histories(name: str, value) -> dict[str, History]:
 
 @checked(curves=check_curves, ax=axes)
 def plot_curves(curves: dict[str, list[float]], *, window=100, ax=None) -> plt.Axes:
-    """Curves as a record stores them: the mean loss of each `window` steps."""
+    """Draws curves as a record stores them: the mean loss of each `window` steps."""
     if ax is None:
         _, ax = plt.subplots(figsize=(8, 4))
     for name, means in curves.items():
@@ -79,7 +79,7 @@ def plot_curves(curves: dict[str, list[float]], *, window=100, ax=None) -> plt.A
 
 @checked(histories=check_histories, ax=axes)
 def plot_losses(histories: dict[str, History], *, window=100, ax=None) -> plt.Axes:
-    """Loss by step: every loss pale, the means of `window` steps thick on top."""
+    """Draws each step's loss as a pale line, means of `window` steps as a thick one."""
     for name, history in histories.items():
         means = smooth(history.losses, window)
         ax = plot_curves({name: means.tolist()}, window=window, ax=ax)
@@ -98,7 +98,7 @@ def as_png(fig: plt.Figure) -> bytes:
 
 @checked(fig=figure)
 def as_sharp_png(fig: plt.Figure) -> bytes:
-    """The figure with DENSITY dots for each of its own, for screens that have so many.
+    """The figure with DENSITY times as many dots, for high-density screens.
 
     256 colours keep the file small. Equal figures give equal bytes.
     """
@@ -114,9 +114,9 @@ def as_sharp_png(fig: plt.Figure) -> bytes:
 def show(fig: plt.Figure, alt: str) -> None:
     """Displays the figure, with `alt` as its text for readers who cannot see it.
 
-    The text says what the picture shows, as a title that stands alone would. It is
-    stored with the output, so the pages of the site carry it too, and so is the size
-    in which the picture is meant to be seen, in CSS pixels.
+    The text says in a sentence what the picture shows. It is stored with the output, so
+    the pages of the site have it, too. So is the size, in CSS pixels, at which the
+    picture should be shown.
     """
     if not alt.strip():
         raise ValueError("alt is empty: say in a sentence what the picture shows")
@@ -125,4 +125,4 @@ def show(fig: plt.Figure, alt: str) -> None:
     size = {"width": width // DENSITY, "height": height // DENSITY}
     data = {"image/png": png, "text/plain": repr(fig)}
     display(data, metadata={"image/png": {"alt": alt} | size}, raw=True)
-    plt.close(fig)  # or Jupyter would show it once more at the end of the cell
+    plt.close(fig)  # or Jupyter would show it again at the end of the cell

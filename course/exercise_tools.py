@@ -1,6 +1,6 @@
-"""How the check of an exercise speaks: it returns one sentence and raises nothing.
+"""How the check of an exercise replies: it returns one sentence and raises nothing.
 
-The sentence begins with RIGHT, WRONG or TODO, then says what was given and what was
+The sentence begins with RIGHT, WRONG or TODO, and then says what was given and what was
 expected. The checks themselves are in `course.exercises`.
 """
 
@@ -27,9 +27,9 @@ class NotDone(Exception):
 
 @contextmanager
 def same_state() -> Iterator[None]:
-    """Afterwards the global state is as it was, whatever an answer has done to it.
+    """Restores the global state afterwards, whatever an answer has done to it.
 
-    That is: the random numbers of Python and torch, torch's dtype and grad mode.
+    This covers the random state of Python and torch, and torch's dtype and grad mode.
     """
     python_state = random.getstate()
     torch_state = torch.get_rng_state()
@@ -45,8 +45,8 @@ def same_state() -> Iterator[None]:
 
 
 def exercise(check: Callable) -> Callable:
-    """Makes a check that raises NotRight or NotDone, or returns what it has tested,
-    return one sentence. An error of the answer's own code goes into the sentence."""
+    """Makes a check, which raises NotRight or NotDone or returns what it tested, return
+    a sentence instead. An error in the answer's own code becomes part of it."""
 
     @wraps(check)
     def verdict(answer) -> str:
@@ -64,7 +64,7 @@ def exercise(check: Callable) -> Callable:
 
 
 def expect(condition: bool, message: str) -> None:
-    """NotRight with this message unless the condition holds."""
+    """NotRight with this message unless the condition is true."""
     if not condition:
         raise NotRight(message)
 
@@ -77,7 +77,7 @@ def given(answer, name: str):
 
 
 def two_values(answer, contents: str):
-    """The answer, if it is a pair; `contents` says what of."""
+    """The answer, if it is a pair; `contents` names the two values."""
     given(answer, "the answer")
     is_pair = isinstance(answer, tuple | list) and len(answer) == 2
     kind = type(answer).__name__
@@ -88,8 +88,8 @@ def two_values(answer, contents: str):
 def compare(got, expected, name: str, mistakes: dict | None = None) -> None:
     """NotRight unless `got` has the shape and the numbers of `expected`.
 
-    Both are tensors or numbers. `mistakes` holds known wrong results, each under the
-    explanation that a learner then reads.
+    Both are tensors or numbers. `mistakes` is {explanation: known wrong result}; a
+    learner who gets that result reads the explanation.
     """
     given(got, name)
     kind = type(got).__name__
@@ -116,7 +116,7 @@ def to_float64(value: Tensor | float) -> Tensor:
 
 
 def is_close(a: Tensor, b: Tensor) -> bool:
-    """The same shape, and equal numbers but for the rounding of float32."""
+    """Whether the shapes are equal, and the numbers except for float32 rounding."""
     return a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-5)
 
 

@@ -1,9 +1,9 @@
-"""The checks of the exercises that end the notebooks; the solutions use the same ones.
+"""The checks of the exercises that end the notebooks; the solutions use them, too.
 
-A check takes an answer and returns a sentence, as `course.exercise_tools` says. Here
-are those of notebooks 01 to 05. Those of 06 to 08 are in `course.late_exercises`, and
-can be imported from here, too.
-Shapes: B examples of a batch, T positions, C channels, H outputs.
+A check takes an answer and returns a sentence (see `course.exercise_tools`). This
+module has the checks for notebooks 01 to 05. Those for 06 to 08 are in
+`course.late_exercises`, and can be imported from here as well.
+Shapes: B examples in a batch, T positions, C channels, H outputs.
 """
 
 import sys
@@ -62,7 +62,7 @@ __all__ = [
 
 # 03: the tree whose shapes and parameters are asked for
 TREE = {"vocab_size": 27, "block_size": 16, "embedding_dim": 12, "hidden": 40}
-# 05: nats per character, seconds of each training, and the seeds of the trainings
+# 05: nats per character, seconds for each training, and the seeds of the trainings
 LOSS_TO_BEAT = 1.97
 SECONDS_EACH = 120
 SEEDS = (0, 1, 2)
@@ -86,7 +86,7 @@ def check_relu(layer_class) -> str:
 
 @exercise
 def check_layer_norm(layer_class) -> str:
-    """LayerNorm(num_features): normalises each row; then gain and shift."""
+    """LayerNorm(num_features): normalises each row, then applies gain and shift."""
     layer = layer_class(6)
     x = 3 * random_tensor(5, 6) + 1
     given(layer(x), "the output")
@@ -94,13 +94,13 @@ def check_layer_norm(layer_class) -> str:
     unbiased = (x - x.mean(-1, keepdim=True)) / x.std(-1, keepdim=True)
     mistakes = {
         "each channel was normalised over the batch: that is BatchNorm": by_batch,
-        "the variance is unbiased: torch divides by the biased one": unbiased,
+        "the variance is the unbiased one: torch divides by the biased one": unbiased,
     }
     for y in (x, x[:1], random_tensor(2, 4, 6), x / 1e3):
         expected = F.layer_norm(y, (6,))
         compare(layer(y), expected, f"the output for {tuple(y.shape)}", mistakes)
     shapes = [tuple(p.shape) for p in layer.parameters()]
-    needed = "expected a gain and a shift, (6,) each"
+    needed = "expected a gain and a shift, each (6,)"
     expect(shapes == [(6,), (6,)], f"the parameters have shapes {shapes}: {needed}")
     layer.weight.data = random_tensor(6, seed=1)
     layer.bias.data = random_tensor(6, seed=2)
@@ -116,13 +116,13 @@ def check_windows(pairs) -> str:
     truth = [("....", "a"), ("...a", "d"), ("..ad", "a"), (".ada", ".")]
     count = len(given(pairs, "pairs"))
     cure = "; the end is predicted like any other character" if count == 3 else ""
-    expect(count == 4, f"{count} windows are not the right number{cure}")
+    expect(count == 4, f"{count} is not the right number of windows{cure}")
     for i, (right_context, right_next) in enumerate(truth):
         context, following = pairs[i]
         start = f"pairs[{i}]: {context!r}"
         expect(len(context) == 4, f"{start} has {len(context)} characters: expected 4")
         turned = context == right_context[::-1]
-        cure = "; the newest character is on the right" if turned else ""
+        cure = "; the newest character goes on the right" if turned else ""
         expect(context == right_context, f"{start} is not what was read so far{cure}")
         is_next = following == right_next
         expect(is_next, f"{start} is not followed by {following!r} in 'ada'")
@@ -137,7 +137,7 @@ def check_small_products(small_products) -> str:
     products = torch.einsum("btc,tch->tbh", e, W.view(4, 3, 5))  # one for each position
     strided = torch.einsum("btc,cth->bh", e, W.view(3, 4, 5))
     mistakes = {
-        "the rows of a position are next to each other in W, C after C": strided,
+        "W has the C rows of one position together, then those of the next": strided,
         "this is the mean over positions: expected the sum": products.mean(0),
         "it contains only the last position: add, do not replace": products[-1],
     }
@@ -194,7 +194,7 @@ def check_tree_parameters(answers) -> str:
         ("1st Linear", (2 * E + 1) * H): no_bias,
         ("1st Linear", T * E * H): "all pairs use the same weights",
         ("2nd Linear", (2 * H + 1) * H): no_bias,
-        ("2nd Linear", H * H): "its input is two neighbours side by side",
+        ("2nd Linear", H * H): "its input is two neighbours, concatenated",
         ("each BatchNorm1d", 4 * H): "the running statistics are not trained",
         ("last Linear", H * V): "this one has a bias",
         ("whole tree", each_once): "how many are there of each of these layers?",
@@ -217,13 +217,13 @@ def check_triples(layer_class) -> str:
     far_apart = torch.cat(x.split(3, dim=1), dim=-1)
     mixed = x.view(2, 3, 3, 4).transpose(2, 3).reshape(2, 3, 12)
     mistakes = {
-        "positions 0, 3 and 6 were put together, not neighbours": far_apart,
-        "the neighbours are right, but their channels are mixed": mixed,
+        "positions 0, 3 and 6 were concatenated, which are not neighbours": far_apart,
+        "the neighbours are right, but their channels are mixed up": mixed,
     }
     compare(layer(x), expected, "the output for (2, 9, 4)", mistakes)
     compare(layer(x[:, :3]), x[:, :3].reshape(2, 12), "the output for (2, 3, 4)")
     not_contiguous = x.mT.contiguous().mT
-    compare(layer(not_contiguous), expected, "the output for a tensor not contiguous")
+    compare(layer(not_contiguous), expected, "the output for a non-contiguous tensor")
     try:
         shape = tuple(layer(x[:, :8]).shape)
     except ValueError:
@@ -241,8 +241,8 @@ def check_channels_last(channels_last) -> str:
         shifts = torch.arange(T).view(T, 1)
         x = random_tensor(B, T, C) * scales + shifts
         mixed = F.batch_norm(x.reshape(B, C, T), None, None, training=True)
-        cure = "exchange the axes, which no view does"
-        mistakes = {f"channels and positions are mixed: {cure}": mixed.reshape(B, T, C)}
+        cure = "swap the axes, which no view does"
+        mistakes = {f"channels and positions got mixed: {cure}": mixed.reshape(B, T, C)}
         got = channels_last(nn.BatchNorm1d(C), x)
         compare(got, BatchNorm1d(C)(x), f"the output for {(B, T, C)}", mistakes)
     return "torch's layer and ours agree, also where T equals C"
@@ -250,13 +250,13 @@ def check_channels_last(channels_last) -> str:
 
 @exercise
 def check_mended(layer_class) -> str:
-    """The BatchNorm with a bug, mended: computes what helpers.BatchNorm1d does."""
+    """The buggy BatchNorm, fixed: it computes the same as helpers.BatchNorm1d."""
     theirs = layer_class(3)
     norm = BatchNorm1d(3)
     x = 2 * random_tensor(16, 4, 3) + 1
     compare(theirs(x), norm(x), "the output in training mode")
     compare(theirs.running_mean, norm.running_mean, "running_mean after one batch")
-    # Of the first running variance, 1, both keep 0.9; the rest is the batch's share.
+    # Both keep 0.9 of the initial running variance, 1; the rest is the batch's share.
     ratio = ((theirs.running_var - 0.9) / (norm.running_var - 0.9)).mean().item()
     symptom = (
         "the output and running_mean are right, "
@@ -278,7 +278,7 @@ def check_mended(layer_class) -> str:
 # ---- 05 Experiments --------------------------------------------------------------
 @exercise
 def check_paired(paired) -> str:
-    """The mean of after - before by seed, and its standard error."""
+    """The mean over the seeds of after - before, and its standard error."""
     before = [2029.1, 2033.4, 2027.9, 2035.2, 2026.8]
     after = [2026.2, 2029.7, 2025.9, 2031.0, 2025.1]
     answer = paired(list(before), list(after))
@@ -291,9 +291,9 @@ def check_paired(paired) -> str:
     mistakes = {"expected after minus before": -expected}
     compare(mean, expected, "the mean, in thousandths", mistakes)
     mistakes = {
-        "the pairs are lost; first take the difference of each seed": unpaired,
-        "this is the spread of one difference; that of a mean is smaller": spread,
-        "divide the squares by n - 1: five seeds are few": spread * (n - 1) ** 0.5 / n,
+        "the pairs are lost; take the difference for each seed first": unpaired,
+        "this is the spread of one difference; the mean's is smaller": spread,
+        "divide the squares by n - 1, not by n": spread * (n - 1) ** 0.5 / n,
     }
     compare(error, spread / n**0.5, "the standard error, in thousandths", mistakes)
     without = f"without pairs it would be ± {unpaired:.2f}"
@@ -302,7 +302,7 @@ def check_paired(paired) -> str:
 
 @checked()
 def train_within_budget(config: RunConfig, seed: int) -> tuple[dict, str]:
-    """The record of a run that ends after SECONDS_EACH, and how far it came."""
+    """The record of a run that ends after SECONDS_EACH, and how far it got."""
     show = {"total": config.steps, "unit": "steps", "file": sys.stdout}
     ends = []  # when each step ended; the first one starts the clock
 
@@ -319,15 +319,15 @@ def train_within_budget(config: RunConfig, seed: int) -> tuple[dict, str]:
 
 @exercise
 def check_beat_bar(config) -> str:
-    """Trains the model of a RunConfig with each of SEEDS, SECONDS_EACH at most.
+    """Trains the model of a RunConfig with each of SEEDS, for at most SECONDS_EACH.
 
-    The 95 % interval of the mean of their val losses has to lie below LOSS_TO_BEAT. If
-    the first loss is not below it, no other model is trained.
+    The 95% interval of their mean val loss must be below LOSS_TO_BEAT. If the first
+    loss is not below it, no other model is trained.
     """
     kind = type(given(config, "nothing was trained: the config")).__name__
     is_config = isinstance(config, RunConfig)
     expect(is_config, f"the config is a {kind}: expected a RunConfig")
-    other_names = "leak_free=True makes other validation names: leave it False"
+    other_names = "leak_free=True changes the validation names: leave it False"
     expect(not config.leak_free, other_names)
     losses = []
     for seed in SEEDS:
@@ -341,7 +341,7 @@ def check_beat_bar(config) -> str:
             expect(val < LOSS_TO_BEAT, f"{found}: {goal}")
     mean, half = interval(pd.Series(losses))
     top = mean + half
-    what = f"the mean of {len(SEEDS)} seeds and its 95 % interval"
+    what = f"the mean of {len(SEEDS)} seeds and its 95% interval"
     found = f"val {mean:.4f} ± {half:.4f}, {what}"
     too_wide = f"it reaches up to {top:.4f}, above {LOSS_TO_BEAT}, so it may be luck"
     expect(top < LOSS_TO_BEAT, f"{found}: {too_wide}")

@@ -1,8 +1,9 @@
 """The fusions of a tree over the examples of one name, and which of them are new.
 
 Notebook 06 teaches these functions; its explorer draws what they find. A fusion is
-called by its level (1 fuses two characters) and the position where its characters end:
-position 0 is the dot before the first character, and left of it are dots too.
+identified by its level (level 1 fuses two characters) and by the position of its last
+character. Position 0 is the dot before the first character, and everything to the left
+of it is dots as well.
 """
 
 from functools import partial
@@ -31,7 +32,7 @@ KIND_LOOKS = {  # how each kind of fusion is drawn
 def fusions(name: str, block_size: int) -> list[tuple[int, int, int]]:
     """All fusions of all examples of `name`, as (last, level, position).
 
-    `last` is the position where the example ends: 0 for the first one, all dots.
+    `last` is the position where the example ends: 0 for the first, which is all dots.
     """
     found = []
     for last in range(len(name) + 1):
@@ -45,13 +46,13 @@ def fusions(name: str, block_size: int) -> list[tuple[int, int, int]]:
 def characters_of(name: str, level: int, position: int) -> str:
     """The 2**level characters that the fusion at this level and position reads."""
     text = END * 2**level + name
-    start = max(position, 0)  # position 0 and all before it read dots only
+    start = max(position, 0)  # position 0 and all positions before it read only dots
     return text[start : start + 2**level]
 
 
 @checked(last=whole(0), level=whole(0, 20), position=whole())
 def kind_of(last: int, level: int, position: int) -> str:
-    """What a fusion is to the example that ends at `last`."""
+    """The kind of a fusion for the example that ends at `last`: a key of KIND_LOOKS."""
     if position <= 0:
         return "only dots"
     if position < last:

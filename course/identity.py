@@ -1,8 +1,9 @@
-"""Which function a finished run is of, and with what code it was made.
+"""Which function made a finished run, and with what code.
 
-Studies keep runs for years and look them up by name. So a name must tell a function
-from every other one, and an edited function from what it was before. What it calls may
-change, too: of that a run keeps a list of checksums, by which a later reader is told.
+Studies keep runs for years and look them up by name. So a name must distinguish a
+function from every other one, and an edited function from its earlier version. The code
+that it calls may change, too. A run stores checksums of that code, so that a study can
+say later what has changed.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 
-UNREADABLE = (OSError, SyntaxError, tokenize.TokenError)  # what a source may be
+UNREADABLE = (OSError, SyntaxError, tokenize.TokenError)  # errors of an unusable source
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 LAYOUT = {tokenize.NEWLINE: "\n", tokenize.INDENT: "\n{", tokenize.DEDENT: "\n}"}
-CACHED = type(cache(print))  # what functools.cache makes of a function
+CACHED = type(cache(print))  # the type of what functools.cache returns
 LIBRARIES = [sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib")]
 
 
@@ -32,38 +33,38 @@ LIBRARIES = [sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib
 def identify(function: Callable, version: str | None = None) -> list[str]:
     """Module and qualified name, with the version, or else a checksum of the source.
 
-    Comments, docstrings and line breaks do not count. TypeError for what has no name
-    of its own: a lambda, a partial, a method. ValueError for a function that depends on
-    what its source does not say, unless a version stands for it.
+    Comments, docstrings and line breaks do not count. TypeError for anything without a
+    name of its own, such as a lambda, a partial or a method. ValueError for a function
+    that depends on something outside its source, unless it has a version.
     """
     function = inspect.unwrap(function) if callable(function) else function
     if not isinstance(function, FunctionType) or function.__name__ == "<lambda>":
         raise TypeError(
-            f"{function!r} has no name by which its runs could be known: "
-            "give a function that def defines"
+            f"{function!r} has no name that could identify its runs: "
+            "give a function defined with def"
         )
     name = f"{function.__module__}.{function.__qualname__}"
     if version is not None:
         return [name, f"version {version}"]
-    cure = "or name a version of it, as run_study(..., version='1') does"
+    cure = "or give it a version, as in run_study(..., version='1')"
     if function.__closure__:
         outside = ", ".join(function.__code__.co_freevars)
         raise ValueError(
-            f"{name} uses {outside} of the function around it, which may be another "
-            f"one next time: make that a field of the config, {cure}"
+            f"{name} uses {outside} from the function around it, which may differ "
+            f"next time: make that a field of the config, {cure}"
         )
     try:
         return [name, f"source {checksum(source_of(function))}"]
     except UNREADABLE:
         raise ValueError(
             f"the source of {name} cannot be read: define it in a notebook or a file, "
-            f"and restart if that file has changed since, {cure}"
+            f"and restart Python if that file has changed since, {cure}"
         ) from None
 
 
 @cache
 def source_of(function: FunctionType) -> str:
-    """What the function says, without comments, docstrings and line breaks."""
+    """The source of the function without comments, docstrings and line breaks."""
     text = io.StringIO(textwrap.dedent(inspect.getsource(function)))
     tokens = []
     for token in tokenize.generate_tokens(text.readline):
@@ -71,14 +72,14 @@ def source_of(function: FunctionType) -> str:
             tokens.append(token)
     words = ["\n"]
     for token, following in zip(tokens, tokens[1:]):
-        begins = words[-1] in LAYOUT.values()  # a statement
+        begins = words[-1] in LAYOUT.values()  # begins a statement
         ends = following.type == tokenize.NEWLINE
         if begins and (token.type == tokenize.STRING and ends):
             continue  # a docstring
         if begins and token.type == tokenize.NEWLINE:
             continue  # its line end
         words.append(LAYOUT.get(token.type, token.string))
-    defaults = [function.__defaults__, function.__kwdefaults__]  # `n=N` does not say N
+    defaults = [function.__defaults__, function.__kwdefaults__]  # `n=N` hides N's value
     return f"{' '.join(words)} {describe(defaults)}"
 
 
@@ -87,7 +88,7 @@ def checksum(text: str) -> str:
 
 
 def describe(value: object) -> str:
-    """A value if it is a plain one, otherwise its type."""
+    """The value if it is a plain one, otherwise the name of its type."""
     if isinstance(value, PLAIN):
         return repr(value)
     if isinstance(value, (list, tuple)):
@@ -99,10 +100,10 @@ def describe(value: object) -> str:
 
 # ---- The code that a run uses --------------------------------------------------------
 def describe_code(*used: object) -> dict:
-    """The version of torch, and {name: checksum} of all own code that `used` leads to.
+    """The version of torch, and {name: checksum} of all own code that `used` reaches.
 
-    Own code is what is in no installed package: the course's modules and a notebook's
-    cells, with the constants that a function uses.
+    Own code is everything outside installed packages: the course's modules and the
+    cells of a notebook, with the constants that a function uses.
     """
     try:
         torch = release(version("torch"))
@@ -117,7 +118,7 @@ def release(version: str) -> str:
 
 
 def list_changes(before: dict, now: dict) -> list[str]:
-    """In words what is otherwise than it was, from two answers of `describe_code`."""
+    """What differs between two results of `describe_code`, in words."""
     changes = []
     if before["torch"] != now["torch"]:
         changes.append(f"torch {before['torch']} is now {now['torch']}")
@@ -129,7 +130,7 @@ def list_changes(before: dict, now: dict) -> list[str]:
 
 
 def collect_code(used: Iterable[object]) -> dict[str, str]:
-    """{name: checksum} of the functions and methods that `used` leads to."""
+    """{name: checksum} of the functions and methods that `used` reaches."""
     code = {}
     visited = set()
     waiting = list(used)
@@ -142,7 +143,7 @@ def collect_code(used: Iterable[object]) -> dict[str, str]:
         if isinstance(item, FunctionType) and is_own(item) and not is_wrapper(item):
             values = find_globals(item)
             waiting += values.values()
-            with suppress(*UNREADABLE):  # a dataclass writes methods itself
+            with suppress(*UNREADABLE):  # methods that a dataclass has generated
                 text = source_of(item)
                 for name, value in values.items():
                     if isinstance(value, (*PLAIN, tuple)):
@@ -167,12 +168,12 @@ def parts_of(item: object) -> list:
 
 
 def is_wrapper(function: FunctionType) -> bool:
-    """Whether a decorator has put it around another function, which has its name."""
+    """Whether a decorator made it to wrap another function of the same name."""
     return inspect.unwrap(function) is not function
 
 
 def find_globals(function: FunctionType) -> dict[str, object]:
-    """{name: value} of what the function uses from around it, and of own modules."""
+    """{name: value} of the globals, own modules' too, that the function uses."""
     found = {}
     names = sorted(names_in(function.__code__))
     for name in names:
@@ -196,7 +197,7 @@ def names_in(code: CodeType) -> set[str]:
 
 
 def is_own(item: object) -> bool:
-    """Whether a function, class or module is of this project or of a notebook."""
+    """Whether a function, class or module belongs to this project or to a notebook."""
     name = item.__name__ if isinstance(item, ModuleType) else item.__module__
     if name == "__main__":
         return True

@@ -1,4 +1,4 @@
-"""Looking into a model: its layers as a table, and an exact copy for comparisons."""
+"""Looking into a model: its layers as a table, and a float64 copy for comparisons."""
 
 import copy
 
@@ -25,8 +25,8 @@ def summary(model: Sequential, x: Tensor) -> pd.DataFrame:
 def in_float64(model: Layer) -> Layer:
     """A copy in eval mode whose parameters and buffers are all float64.
 
-    Two ways to compute the same thing then differ by 1e-12 at most, so a larger
-    difference is a mistake and not rounding.
+    Two ways to compute the same thing then differ by at most 1e-12, so a larger
+    difference is a mistake rather than rounding.
     """
     model = copy.deepcopy(model).eval()
     to_float64(model)

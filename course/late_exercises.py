@@ -1,6 +1,6 @@
-"""The checks of the exercises of notebooks 06 to 08, which course.exercises hands on.
+"""The checks of the exercises of notebooks 06 to 08; course.exercises imports them.
 
-Shapes: B examples of a batch, T positions, C channels, H outputs, V characters.
+Shapes: B examples in a batch, T positions, C channels, H outputs, V characters.
 """
 
 from math import isclose
@@ -57,7 +57,7 @@ def check_receptive_fields(answers) -> str:
 
 @exercise
 def check_convolution(to_convolution) -> str:
-    """The nn.Conv1d of a Linear (n*C, H), the rows of the oldest character first."""
+    """The nn.Conv1d of a Linear (n*C, H), whose first rows are for the oldest input."""
     for n, C, dilation in ((2, 3, 1), (3, 4, 2)):
         linear = Linear(n * C, 5, generator=Generator().manual_seed(n))
         linear.bias = random_tensor(5)
@@ -69,7 +69,7 @@ def check_convolution(to_convolution) -> str:
         mixed = linear.weight.T.reshape(5, C, n)
         mistakes = {
             "the taps are in reverse: tap 0 is the oldest character": expected.flip(2),
-            "taps and channels are mixed: a character has C rows in a row": mixed,
+            "taps and channels got mixed: each character has C adjacent rows": mixed,
         }
         compare(conv.weight, expected, f"the filter for {n=}, {C=}", mistakes)
         no_bias = torch.zeros(5)
@@ -102,15 +102,15 @@ def check_cached_step(cached_step) -> str:
             answer = cached_step(x, queue.clone(), weight)
             out, new_queue = two_values(answer, "the output and the new queue")
             turned = torch.cat([x, oldest], dim=-1) @ weight
-            mistakes = {"the rows of the older one come first in the weight": turned}
+            mistakes = {"the first rows of the weight are for the older input": turned}
             if d > 1:
                 wrong = torch.cat([newest, x], dim=-1) @ weight
-                mistakes["x belongs beside the oldest of the queue"] = wrong
+                mistakes["x belongs with the oldest entry of the queue"] = wrong
             expected = torch.cat([oldest, x], dim=-1) @ weight
             name = f"the output of step {step}, queue of {d}"
             compare(out, expected, name, mistakes)
             expected = text[:, step + 1 : step + 1 + d]
-            mistakes = {"it has not moved on: one goes in, one comes out": queue}
+            mistakes = {"it has not moved on; one goes in, one comes out": queue}
             name = f"the queue of {d} after step {step}"
             compare(new_queue, expected, name, mistakes)
     return "nine steps of the convolution, with queues of 4 and of 1"
@@ -129,7 +129,7 @@ def check_masked_loss(masked_loss) -> str:
     padding_as_end = F.cross_entropy(logits.mT, targets.clamp(min=0))
     mean_by_name = losses.sum(1) / lengths  # (B,)
     mistakes = {
-        "the sum is right, but divided by all positions with padding": losses.mean(),
+        "the sum is right, but divided by all positions, even padding": losses.mean(),
         "padding counts as an end mark": padding_as_end,
         "a short name counts as much as a long one": mean_by_name.mean(),
     }
@@ -141,7 +141,7 @@ def check_masked_loss(masked_loss) -> str:
 
 @exercise
 def check_log_probability(log_probability) -> str:
-    """log_probability(model, name, vocab): of a name and its end, in eval mode."""
+    """log_probability(model, name, vocab): that of a name and its end, in eval mode."""
     vocab = Vocab(["abcdefgh"])
     config = WaveNetConfig(channels=8, skip_channels=8, levels=2, dropout=0.5)
     model = WaveNet(config, len(vocab), generator=Generator().manual_seed(0))
@@ -152,15 +152,15 @@ def check_log_probability(log_probability) -> str:
         found = f"{name!r}: first {first:.3f}, then {second:.3f}"
         same = isclose(first, second, rel_tol=1e-6)
         expect(same, f"{found}: the model is in training mode")
-        expect(model.training, "the model was in training mode, and is not any more")
+        expect(model.training, "the model is no longer in the training mode it was in")
         expected = -name_losses(model, [name], vocab)[0]
         tokens = torch.tensor([vocab.encode(END + name)])
         with eval_mode(model):
             last = model(tokens)[0, -1].log_softmax(-1)  # (1, T, V) -> (V,)
         mistakes = {
-            "its end is missing": expected - last[0],
+            "the end mark is missing": expected - last[0],
             "this is a mean: expected the sum": expected / (len(name) + 1),
-            "the sign is wrong: a probability is below 1": -expected,
+            "the sign is wrong, because a probability is below 1": -expected,
         }
         compare(first, expected, f"the log probability of {name!r}", mistakes)
     return "all characters and the end, in eval mode"

@@ -1,8 +1,8 @@
-"""What changes the parameters: AdamW, Muon or SGD, each with its learning rates.
+"""The optimizers AdamW, Muon and SGD, each with its schedule of learning rates.
 
 `helpers.fit` asks for the optimizer that a TrainConfig names. Notebook 02 explains the
-cycle of AdamW, notebook 05 builds Muon. Like course.checks, this module imports none
-of the others that define layers: it is told which classes they are.
+cycle of AdamW, and notebook 05 builds Muon. helpers.py imports this module, so it
+cannot import the layers: their classes are passed as arguments.
 """
 
 import torch
@@ -21,7 +21,7 @@ from course.checks import (
     whole,
 )
 
-TRAINING = {  # what the fields of a TrainConfig have to be
+TRAINING = {  # what the fields of a TrainConfig must be
     "steps": whole(1),
     "batch_size": whole(2),
     "lr": rate,
@@ -33,13 +33,13 @@ TRAINING = {  # what the fields of a TrainConfig have to be
     "shuffle": check_bool,
 }
 SHORTEST_CYCLE = 10  # steps: a shorter one would divide by zero
-LATE = 0.75  # of the steps: then SGD's learning rate falls to a tenth
+LATE = 0.75  # of the steps; after them SGD's learning rate falls to a tenth
 
 
 # ---- Muon ----------------------------------------------------------------------------
 @checked(matrix=tensor(dims=2), repeats=whole(1, 100))
 def orthogonalise(matrix: Tensor, *, repeats: int = 5) -> Tensor:
-    """About U V^T, where U S V^T is the singular value decomposition of `matrix`.
+    """Roughly U V^T, where U S V^T is the singular value decomposition of `matrix`.
 
     Five Newton-Schulz steps bring each singular value between 0.7 and 1.2 (K. Jordan
     2024, kellerjordan.github.io/posts/muon).
@@ -54,10 +54,10 @@ def orthogonalise(matrix: Tensor, *, repeats: int = 5) -> Tensor:
 
 
 class Muon(Optimizer):
-    """Momentum, whose update of each matrix is made orthogonal (K. Jordan 2024).
+    """Momentum, with the update of each matrix made orthogonal (K. Jordan 2024).
 
-    For weights (in_features, out_features). In the numbers' own precision, where
-    torch.optim.Muon computes in bfloat16.
+    The weights have shape (in_features, out_features). It computes in their own
+    precision, whereas torch.optim.Muon computes in bfloat16.
     """
 
     @checked(lr=number(least=0), weight_decay=number(least=0))
@@ -72,12 +72,12 @@ class Muon(Optimizer):
             momentum = group["momentum"]
             for weight in group["params"]:
                 if weight.grad is None:
-                    continue  # it has no part in the loss
+                    continue  # the loss does not depend on it
                 if "velocity" not in self.state[weight]:
                     self.state[weight]["velocity"] = torch.zeros_like(weight)
                 velocity = self.state[weight]["velocity"]
-                velocity.lerp_(weight.grad, 1 - momentum)  # the mean of late gradients
-                update = weight.grad.lerp(velocity, momentum)  # Nesterov's look ahead
+                velocity.lerp_(weight.grad, 1 - momentum)  # a running mean
+                update = weight.grad.lerp(velocity, momentum)  # Nesterov's look-ahead
                 rows, columns = weight.shape
                 scale = max(1, columns / rows) ** 0.5
                 weight.mul_(1 - lr * group["weight_decay"])
@@ -86,7 +86,7 @@ class Muon(Optimizer):
 
 # ---- From a config to an optimizer ---------------------------------------------------
 class Scheduled:
-    """Optimizers, each with the schedule of its learning rates, used as if one."""
+    """Several optimizers, each with its learning-rate schedule, used as if one."""
 
     def __init__(self, schedules: list[LRScheduler]):
         self.schedules = schedules
@@ -103,11 +103,11 @@ class Scheduled:
 
 @checked(model=check_layers)
 def parameter_groups(model, *, table: type, matrix: type) -> dict[str, list[Tensor]]:
-    """The parameters by what they are: {"tables", "matrices", "others": tensors}.
+    """The parameters by kind: {"tables", "matrices", "others": tensors}.
 
-    Tables are the weights of embeddings, of class `table`. Matrices are the weights of
-    the hidden layers of class `matrix`. The last layer, which gives the logits, belongs
-    to the others, as biases and norms do.
+    Tables are the weights of the embeddings, which have the class `table`. Matrices are
+    the weights of the hidden layers of class `matrix`. The last layer, which gives the
+    logits, belongs to the others, as do biases and norms.
     """
     groups = {"tables": [], "matrices": [], "others": []}
     hidden = list(model.layers[:-1])
@@ -118,14 +118,14 @@ def parameter_groups(model, *, table: type, matrix: type) -> dict[str, list[Tens
             groups["tables"].append(layer.weight)
         elif isinstance(layer, matrix):
             groups["matrices"].append(layer.weight)
-    # A set compares tensors by identity, a list by their numbers.
+    # A set compares tensors by identity, a list compares their numbers.
     known = set(groups["tables"] + groups["matrices"])
     groups["others"] = [p for p in model.parameters() if p not in known]
     return groups
 
 
 def one_cycle(optimizer: Optimizer, steps: int) -> OneCycleLR:
-    """Up to the rate that each group has, then down to zero (arXiv 1708.07120)."""
+    """Up to the learning rate of each group, then down to zero (arXiv 1708.07120)."""
     highest = [group["lr"] for group in optimizer.param_groups]
     cycle = max(steps, SHORTEST_CYCLE)
     return OneCycleLR(optimizer, highest, cycle, cycle_momentum=False)
@@ -134,8 +134,8 @@ def one_cycle(optimizer: Optimizer, steps: int) -> OneCycleLR:
 def build_optimizer(model, config, *, table: type, matrix: type) -> Scheduled:
     """The optimizer of a TrainConfig for `model`; `table` and `matrix` are classes.
 
-    Embeddings learn `embedding_boost` times as fast, without weight decay. Muon is for
-    the matrices of hidden layers; what it leaves is AdamW's.
+    Embeddings learn `embedding_boost` times as fast, without weight decay. Muon updates
+    only the matrices of hidden layers; AdamW updates everything else.
     """
     groups = parameter_groups(model, table=table, matrix=matrix)
     matrices = groups["matrices"]

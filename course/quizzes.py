@@ -1,7 +1,7 @@
 """The quizzes that end the notebooks ("Test yourself").
 
-A notebook holds its questions with None for each answer; the right answers are computed
-here, by the code that the question is about.
+A notebook contains the questions, with None for each answer. The right answers are
+computed here, by the code that the question is about.
 """
 
 from collections.abc import Callable
@@ -36,8 +36,8 @@ def check_quiz(notebook: str, answers: dict) -> str:
     """One line for each question: "not answered yet", "right" or "look again".
 
     `notebook` is its number, "01" to "08"; `answers` has the questions as keys. A
-    question whose text was changed or left out is named. ValueError for a notebook
-    that has no quiz, or for answers that are no dict.
+    question whose text was changed or left out is pointed out. ValueError for a
+    notebook without a quiz, or for answers that are not a dict.
     """
     notebook = check_choice("notebook", notebook, choices=QUIZZES)
     if not isinstance(answers, dict):
@@ -50,11 +50,11 @@ def check_quiz(notebook: str, answers: dict) -> str:
         if question in answers:
             verdict = verdict_on(answers[question], truth, tolerance)
         else:
-            verdict = "this question is missing, put it back"
+            verdict = "this question is missing; put it back"
         lines.append(f"{question}: {verdict}")
     for question in answers:
         if question not in truths:
-            lines.append(f"{question}: not a question of this quiz, restore its text")
+            lines.append(f"{question}: not a question of this quiz; restore its text")
     return "\n".join(lines)
 
 
@@ -77,14 +77,14 @@ def vocabulary() -> Vocab:
 
 
 def make_tree(block_size: int, embedding_dim: int = 10, hidden: int = 68, **options):
-    """The tree of notebook 03, untrained; the global random numbers stay untouched."""
+    """The tree of notebook 03, untrained; does not touch the global random state."""
     sizes = (len(vocabulary()), block_size, embedding_dim, hidden)
     return build_tree(*sizes, generator=Generator(), **options)
 
 
 @checked(batch=size)
 def fused_positions(block_size: int, batch: int = 1) -> list[int]:
-    """For each level of a tree: how many fusions one window takes."""
+    """How many fusions one window takes at each level of a tree."""
     x = torch.zeros(batch, block_size, dtype=torch.long)
     table = summary(make_tree(block_size), x)
     flattened = table["layer"].str.startswith("FlattenConsecutive")
@@ -96,7 +96,7 @@ def fused_positions(block_size: int, batch: int = 1) -> list[int]:
 
 
 def queue_lengths(network) -> list[int]:
-    """How many positions each queue of a causal network holds."""
+    """How many positions each queue of a causal network stores."""
     if not list(convolutions(check_layers("network", network))):
         raise ValueError("network has no queues: give as_convolution(model)")
     queues = {}
@@ -163,7 +163,7 @@ def quiz_04() -> dict[str, float]:
 
 def quiz_05() -> dict[str, float]:
     def smallest_p(seeds: int) -> float:
-        return sign_flip([1.0] * seeds)  # every seed says the same
+        return sign_flip([1.0] * seeds)  # all seeds agree
 
     enough = 1
     while smallest_p(enough) >= 0.01:

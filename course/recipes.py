@@ -1,7 +1,7 @@
 """Three recipes for the same models: the lecture's, AdamW and Muon.
 
-A recipe is a TrainConfig; `with_recipe` gives it to a model's config. Notebook 05
-judges the lecture's claims by each of the three.
+A recipe is a TrainConfig; `with_recipe` puts it into a model's config. Notebook 05
+tests the lecture's claims with each of the three.
 """
 
 from dataclasses import fields, replace
@@ -10,7 +10,7 @@ from course.checks import checked, instance
 from course.runs import LECTURE_MODELS, RunConfig, a_config
 from helpers import RECIPE, TrainConfig
 
-# Plain gradient descent; the rate falls to a tenth after 150,000 steps.
+# Plain gradient descent; the learning rate falls to a tenth after 150,000 steps.
 LECTURE = TrainConfig(
     steps=200_000,
     batch_size=32,
@@ -35,8 +35,8 @@ RECIPES = {"lecture": LECTURE, "AdamW": RECIPE, "Muon": MUON}
 FLAT_LARGE = RunConfig(architecture="flat", hidden=700)
 JUDGED_MODELS = LECTURE_MODELS | {"flat_large": FLAT_LARGE}
 
-# The quickest recipe known here that takes each model to the val loss of AdamW's.
-# Large batches suit Muon: its own work is the same for each step.
+# For each model, the quickest recipe we know that reaches the val loss of AdamW's
+# recipe. Large batches suit Muon, because its own work is the same in each step.
 QUICK = replace(MUON, batch_size=2_048, lr=0.02, matrix_lr=0.06)
 QUICKEST = dict.fromkeys(LECTURE_MODELS, QUICK)
 QUICKEST["flat3"] = RECIPE
@@ -48,7 +48,7 @@ QUICKEST["tree_large"] = replace(QUICK, steps=510, matrix_lr=0.07, matrix_decay=
 
 @checked(config=a_config, recipe=instance(TrainConfig, "give one of RECIPES"))
 def with_recipe(config: RunConfig, recipe: TrainConfig) -> RunConfig:
-    """The same model and split, trained by `recipe`."""
+    """The config of the same model and split, trained with `recipe`."""
     changes = {}
     for field in fields(TrainConfig):
         changes[field.name] = getattr(recipe, field.name)

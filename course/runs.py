@@ -1,7 +1,7 @@
 """What one run is: a config and a seed go in, a record comes out.
 
-`course.studies` does many runs, `course.comparisons` judges their records. Here stands
-the one split of the validation names into those that training has seen and the others.
+`course.studies` performs many runs, and `course.comparisons` judges their records. This
+module also makes the only split of the validation names into seen and unseen ones.
 """
 
 import math
@@ -61,7 +61,7 @@ class BatchNormPerPosition(BatchNorm1d):
         return self.weight * (x - mean) / (var + self.eps) ** 0.5 + self.bias
 
     def remember(self, mean: Tensor, var: Tensor, n: int) -> None:
-        """Moves the running statistics towards those of a batch of `n`."""
+        """Moves the running statistics towards those of a batch of `n` examples."""
         new = self.momentum
         with torch.no_grad():
             unbiased = var * n / (n - 1)
@@ -78,7 +78,7 @@ BUILDERS = {
 
 @dataclass(frozen=True)
 class RunConfig(TrainConfig):
-    """All that a run depends on but its seed: model, split and the recipe."""
+    """All that a run depends on except its seed: model, split and recipe."""
 
     architecture: str = "tree"  # a key of BUILDERS
     block_size: int = 8
@@ -100,7 +100,7 @@ class RunConfig(TrainConfig):
     def build(
         self, vocab_size: int, *, generator: Generator | None = None
     ) -> Sequential:
-        """The untrained model, its weights drawn from `generator`."""
+        """The untrained model, with weights drawn from `generator`."""
         return BUILDERS[self.architecture](
             vocab_size,
             block_size=self.block_size,
@@ -110,7 +110,7 @@ class RunConfig(TrainConfig):
         )
 
 
-LONGEST_CURVE = 20_000  # steps, of which each 100 make a point
+LONGEST_CURVE = 20_000  # steps of a curve with a point for each 100 of them
 a_config = instance(RunConfig, "give a config such as RunConfig(hidden=200)")
 LECTURE_MODELS = {
     "flat3": RunConfig(architecture="flat", block_size=3, hidden=200),
@@ -162,9 +162,9 @@ def run(
     on_step: Callable[[History], bool | None] | None = None,
     test: bool = False,
 ) -> dict:
-    """Trains one model and gives its record; `test` adds the loss on the test split.
+    """Trains one model and returns its record; `test` adds the loss on the test split.
 
-    The initial weights and the batches come from two generators that `seed` starts.
+    The initial weights and the batches come from two generators, both seeded by `seed`.
     """
     vocab, data = load_data(config.block_size, config.leak_free)
     generator = Generator().manual_seed(seed)
@@ -190,10 +190,10 @@ def make_record(
     losses: dict[str, float],
     samples: list[str],
 ) -> dict:
-    """What is stored of a run; KeyboardInterrupt if its training was interrupted.
+    """What is stored for a run; KeyboardInterrupt if its training was interrupted.
 
-    Losses in nats per character, seconds of training, the curve in means of 100 steps,
-    or of more for a run of more than LONGEST_CURVE steps.
+    Losses are in nats per character, and seconds are those of training. The curve has
+    means of 100 steps, or of more if there are more than LONGEST_CURVE steps.
     """
     if history.interrupted:
         raise KeyboardInterrupt  # an unfinished model has no record

@@ -1,7 +1,7 @@
-"""Where studies are kept: a journal, or a PostgreSQL server, as Optuna uses them.
+"""Where studies are kept: in a journal or on a PostgreSQL server, both through Optuna.
 
-A journal is a file to which lines are only added. Here each line also holds a checksum
-of the line before it, so that a missing or changed line is found when it is read.
+A journal is a file to which lines are only appended. Here each line also contains a
+checksum of the line before it, so that a missing or changed line is found on reading.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ JOURNAL = DATA / "studies.journal"  # every run of this machine
 SERVER = "WAVENET_STORAGE"  # an environment variable: the URL of a PostgreSQL server
 FIRST_BYTES = b'{"op_code":'  # of each line of Optuna's journal
 SECONDS_TO_ANSWER = 5  # for the server
-SECONDS_BETWEEN_HEARTBEATS = 15  # of a run on the server; dead after twice as many
-SECONDS_OF_SILENCE = 2  # until we say that we wait for a lock
-SECONDS_OF_GRACE = 30  # for a lock that nobody can be asked about
+SECONDS_BETWEEN_HEARTBEATS = 15  # of a run on the server; it is dead after twice that
+SECONDS_OF_SILENCE = 2  # until we say that we are waiting for a lock
+SECONDS_OF_GRACE = 30  # for a lock whose owner cannot be checked
 
 
 def open_study(name: str, path: str | Path | None = None) -> optuna.Study:
-    """The study `name`, made if need be.
+    """The study `name`, created if necessary.
 
     It is kept in the journal at `path`; without a path, on the PostgreSQL server that
     $WAVENET_STORAGE names, or else in data/studies.journal. ValueError if that cannot
@@ -52,7 +52,7 @@ def open_study(name: str, path: str | Path | None = None) -> optuna.Study:
         storage = open_server(url)
     else:
         storage = open_journal(JOURNAL if path is None else Path(path))
-    # A search takes the trials that other workers are running for bad ones.
+    # In a search, the trials that other workers are running count as bad ones.
     sampler = optuna.samplers.TPESampler(constant_liar=True)
     options = {"study_name": name, "storage": storage, "sampler": sampler}
     try:
@@ -63,14 +63,14 @@ def open_study(name: str, path: str | Path | None = None) -> optuna.Study:
 
 # ---- Processes ---------------------------------------------------------------------
 def signature() -> list:
-    """What tells this process from any other, on this machine and since its start."""
+    """What distinguishes this process from any other: machine, number, start time."""
     return [platform.node(), os.getpid(), psutil.Process().create_time()]
 
 
 def is_gone(process: list) -> bool:
     """Whether the process with this signature has ended.
 
-    One of another machine counts as alive, for it cannot be seen from here.
+    A process on another machine counts as alive, because it cannot be seen from here.
     """
     machine, pid, start = process
     if machine != platform.node():
@@ -86,8 +86,8 @@ def is_gone(process: list) -> bool:
 
 # ---- The server --------------------------------------------------------------------
 def open_server(url: str) -> RDBStorage:
-    """The PostgreSQL database at `url`; ValueError if there is none that answers."""
-    import sqlalchemy  # here, since only a server needs it
+    """The PostgreSQL database at `url`; ValueError if none answers."""
+    import sqlalchemy  # here, because only a server needs it
 
     connect = {"connect_timeout": SECONDS_TO_ANSWER}
     options = {"connect_args": connect, "pool_pre_ping": True}
@@ -98,13 +98,13 @@ def open_server(url: str) -> RDBStorage:
             raise ValueError(f"{backend} is not supported")
         engine = sqlalchemy.create_engine(url, **options)
         with engine.begin() as connection:
-            # Of two processes that begin at once, one makes the tables.
+            # If two processes begin at once, only one of them makes the tables.
             connection.execute(sqlalchemy.select(lock))
             heartbeat = SECONDS_BETWEEN_HEARTBEATS
             return RDBStorage(url, options, heartbeat_interval=heartbeat)
     except ImportError as error:
         raise ValueError(
-            f"{SERVER} names a server, and its driver is missing ({error}): "
+            f"{SERVER} names a server, but its driver is missing ({error}): "
             "install the extra, pip install -e .[server], or unset the variable"
         ) from None
     except (sqlalchemy.exc.SQLAlchemyError, ValueError) as error:
@@ -118,10 +118,10 @@ def open_server(url: str) -> RDBStorage:
 # ---- The lock of a journal -----------------------------------------------------------
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Nobody else writes to the journal at `path` meanwhile.
+    """Keeps all other processes from writing to the journal at `path`.
 
-    The lock is a file beside it that names its process. One that a killed process has
-    left is removed.
+    The lock is a file next to it that names the process. A lock that a killed process
+    left behind is removed.
     """
     lock = path.with_name(f"{path.name}.lock")
     wait_for_lock(lock)
@@ -132,16 +132,16 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def wait_for_lock(lock: Path) -> None:
-    """Makes the file `lock` as soon as there is none; says why, if that takes long."""
+    """Makes the file `lock` as soon as it is free; if that takes long, says why."""
     began = time.monotonic()
     seen = None
     told = False
     while not make_lock(lock):
         try:
-            changed = lock.stat().st_mtime_ns  # before: it may be exchanged meanwhile
+            changed = lock.stat().st_mtime_ns  # first: it may be replaced meanwhile
             owner = read_owner(lock)
         except FileNotFoundError:
-            continue  # it has just been given back
+            continue  # it has just been released
         if changed != seen:  # another process has it now
             seen = changed
             began = time.monotonic()
@@ -157,7 +157,7 @@ def wait_for_lock(lock: Path) -> None:
 
 
 def make_lock(lock: Path) -> bool:
-    """Whether the file could be made, which is then ours."""
+    """Whether the file could be made; then the lock is ours."""
     try:
         file = lock.open("x", encoding="utf-8")
     except FileExistsError:
@@ -172,25 +172,25 @@ def make_lock(lock: Path) -> bool:
 
 
 def read_owner(lock: Path) -> list | None:
-    """The signature in the file, if there is any."""
+    """The signature in the file, or None if there is none."""
     try:
         machine, pid, start = json.loads(lock.read_text(encoding="utf-8"))
     except (ValueError, TypeError):
-        return None  # not yet written, or another program's
+        return None  # not written yet, or not one of ours
     if not isinstance(pid, int) or not isinstance(start, float):
         return None
     return [machine, pid, start]
 
 
 def is_other_process(owner: list | None) -> bool:
-    """Whether the lock is held by another process that lives on this machine."""
+    """Whether the owner of the lock is another process on this machine."""
     return bool(owner) and owner[0] == platform.node() and owner[1] != os.getpid()
 
 
 def explain(owner: list | None) -> str:
-    """Why a lock is waited for, and how long."""
+    """Why we are waiting for a lock, and how long."""
     if is_other_process(owner):
-        return f"process {owner[1]} is writing; let it go on, or end it"
+        return f"process {owner[1]} is writing; let it finish, or end it"
     return (
         "a process is writing, or was killed while it wrote; "
         f"the lock is removed if nothing changes in {SECONDS_OF_GRACE} seconds"
@@ -198,7 +198,7 @@ def explain(owner: list | None) -> str:
 
 
 def remove_lock(lock: Path, seen: int) -> None:
-    """Removes the lock of that time; of two that do it at once, only one can rename."""
+    """Removes the lock if unchanged since `seen`; if two do so, only one can rename."""
     with suppress(FileNotFoundError):
         if lock.stat().st_mtime_ns == seen:
             renamed = lock.with_name(f"{lock.name}.{uuid.uuid4()}")
@@ -207,14 +207,14 @@ def remove_lock(lock: Path, seen: int) -> None:
 
 # ---- The journal -------------------------------------------------------------------
 class JournalError(ValueError):
-    """A file that is no journal, or a damaged one; it was not changed."""
+    """A file that is not a journal, or a damaged journal; it was not changed."""
 
 
 class Journal(BaseJournalBackend):
     """The lines of the journal at `path`, each with the checksum of the one before it.
 
-    What has been read is remembered, as Optuna asks for the new lines alone. Lines
-    without a checksum are older than it.
+    It remembers what it has read, because Optuna asks only for new lines. Lines without
+    a checksum were written before there were checksums.
     """
 
     def __init__(self, path: Path):
@@ -227,7 +227,7 @@ class Journal(BaseJournalBackend):
         self.last = b""
 
     def read_logs(self, log_number_from: int) -> Iterator[dict]:
-        """The whole lines from this number on; JournalError if one does not fit."""
+        """The complete lines from this number on; JournalError if one does not fit."""
         if log_number_from < self.lines:
             self.restart()
         with self.path.open("rb") as file:
@@ -243,7 +243,7 @@ class Journal(BaseJournalBackend):
                     yield log
 
     def parse(self, line: bytes) -> dict:
-        """What the next line says."""
+        """The next line as a dict; JournalError if it does not fit."""
         if not line.startswith(FIRST_BYTES):
             raise self.error()
         try:
@@ -255,17 +255,17 @@ class Journal(BaseJournalBackend):
         return log
 
     def error(self) -> JournalError:
-        """What is wrong with the line after those that were read."""
+        """The error about the line after those that were read."""
         cure = "give another path; it was not changed"
         if self.lines == 0:
             return JournalError(f"{self.path} is not a journal of studies: {cure}")
         return JournalError(
             f"{self.path} is damaged: line {self.lines + 1} does not follow the line "
-            f"before it. Put a copy of the file in its place, or {cure}"
+            f"before it. Replace the file with a backup, or {cure}"
         )
 
     def append_logs(self, logs: list[dict]) -> None:
-        """Adds lines, all or none; RuntimeError if they cannot be written."""
+        """Appends lines, all or none; RuntimeError if they cannot be written."""
         try:
             with locked(self.path), self.path.open("rb+", buffering=0) as file:
                 before = self.find_last_line(file)
@@ -277,15 +277,15 @@ class Journal(BaseJournalBackend):
                 write_all_or_nothing(file, text)
         except OSError as error:
             raise RuntimeError(
-                f"{self.path} cannot be written ({error.strerror}): what was finished "
-                "is kept; make room or give another path, then run the same again"
+                f"{self.path} cannot be written ({error.strerror}): finished runs are "
+                "kept; make room or give another path, then run the same again"
             ) from None
 
     def find_last_line(self, file: BinaryIO) -> bytes:
-        """The last whole line, at whose end the file now is; a torn one is cut off."""
+        """The last complete line, with the file at its end; a torn one is cut off."""
         size = file.seek(0, os.SEEK_END)
         if size < self.end:
-            raise self.error()  # another file has taken its place
+            raise self.error()  # another file has replaced it
         file.seek(self.end)
         new = file.read(size - self.end)
         whole, newline, torn = new.rpartition(b"\n")
@@ -300,7 +300,7 @@ class Journal(BaseJournalBackend):
         return self.last
 
     def mend(self) -> None:
-        """Takes off what a killed process wrote of a last line."""
+        """Removes the torn last line that a killed process left behind."""
         if self.path.stat().st_size > self.end:
             with locked(self.path), self.path.open("rb+", buffering=0) as file:
                 self.find_last_line(file)
@@ -312,12 +312,12 @@ def begins_a_line(text: bytes) -> bool:
 
 
 def write_all_or_nothing(file: BinaryIO, text: bytes) -> None:
-    """Adds `text` at the end of the file, or leaves it as it was."""
+    """Appends `text` to the file, or leaves the file as it was."""
     size = file.seek(0, os.SEEK_END)
     try:
         written = 0
         while written < len(text):
-            written += file.write(text[written:])  # a full disk may take a part of it
+            written += file.write(text[written:])  # a full disk may take only a part
         os.fsync(file.fileno())
     except BaseException:
         file.truncate(size)
@@ -325,9 +325,9 @@ def write_all_or_nothing(file: BinaryIO, text: bytes) -> None:
 
 
 def open_journal(path: Path) -> JournalStorage:
-    """The journal at `path`, made or repaired if need be.
+    """The journal at `path`, created or repaired if necessary.
 
-    ValueError if the file is no journal, is damaged, or cannot be written.
+    ValueError if the file is not a journal, is damaged, or cannot be written.
     """
     try:
         if not path.exists():
@@ -339,7 +339,7 @@ def open_journal(path: Path) -> JournalStorage:
     except OSError as error:
         raise ValueError(
             f"no journal can be kept at {path} ({error.strerror}): "
-            "give a path you may write to"
+            "give a path that you may write to"
         ) from None
     except (LookupError, TypeError, AttributeError, AssertionError):
-        raise journal.error() from None  # Optuna could not make sense of a line
+        raise journal.error() from None  # Optuna could not read a line

@@ -1,8 +1,8 @@
 """Many runs: a study calls run(config, seed) for each variant and seed, in processes.
 
-Optuna stores each finished run at once (see `course.storage`), so that a killed study
-goes on where it stopped. Notebook 05 uses all of it. Imports are few, because every
-worker is a new process: torch and pandas are imported only where they are needed.
+Optuna stores each finished run at once (see `course.storage`), so a killed study
+continues where it stopped. Notebook 05 shows how to use it. Every worker is a new
+process, so imports are few: torch and pandas are imported only where they are needed.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SECONDS_TO_SIGN = 10  # for a run that has just begun
-SECONDS_BETWEEN_LOOKS = 0.5  # of a worker for whom no run is left
-CHANGES_SHOWN = 3  # of the code that stored runs were made with
-# What nobody else need run.
+SECONDS_BETWEEN_LOOKS = 0.5  # of a worker that has no run left
+CHANGES_SHOWN = 3  # how many a message lists
+# States of the runs that nobody else needs to do.
 TAKEN = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
 
 BUSY = set()  # (study, trial) of the runs in this process
@@ -62,19 +62,19 @@ warnings.filterwarnings("ignore", ".*heartbeat", optuna.exceptions.ExperimentalW
 class Presses(Interrupts):
     """Kernel -> Interrupt during a study: the first one raises KeyboardInterrupt.
 
-    A second one does not disturb the stopping that the first one began, unless that
+    A second one does not disturb the shutdown that the first one began, unless that
     takes longer than `GRACE` seconds.
     """
 
     def __init__(self):
         super().__init__()
-        self.stopping = -math.inf  # since when, by the clock
+        self.stopping = -math.inf  # when the shutdown began
 
     def __reduce__(self):
-        return Presses, ()  # in a worker: there nothing is ever pressed
+        return Presses, ()  # in a worker, where nothing is ever pressed
 
     def note(self, number, frame) -> None:
-        """What Python calls for a press."""
+        """The handler that Python calls for a press."""
         self.pressed = True
         self.since = time.monotonic()
         if self.since - self.stopping > GRACE:
@@ -82,7 +82,7 @@ class Presses(Interrupts):
             raise KeyboardInterrupt
 
     def stop(self) -> None:
-        """From now on presses wait."""
+        """From now on, presses wait."""
         self.stopping = time.monotonic()
 
 
@@ -94,40 +94,40 @@ def no_worker_left(ends: Generator, presses: Presses) -> Iterator[None]:
     except BaseException as error:
         presses.stop()
         with suppress(BaseException):
-            ends.throw(error)  # joblib does it for an error within its own loop
+            ends.throw(error)  # joblib does so itself for an error in its own loop
         raise
 
 
 # ---- Workers -----------------------------------------------------------------------
 class Job(NamedTuple):
-    """What a worker is told."""
+    """What a worker needs to know."""
 
     name: str  # of the study
     path: str | Path | None
     cells: dict[str, Cell]
     run: Callable
     made_with: dict  # see describe_code
-    parent: int  # the process that asks
+    parent: int  # the number of the process that started it
     presses: Presses
 
 
 def is_dead(trial: FrozenTrial, study: str = "") -> bool:
-    """Whether nobody runs a running trial any more.
+    """Whether a trial that is marked as running has lost its process.
 
-    One of another machine counts as alive here: its heartbeat alone can tell.
+    A trial on another machine counts as alive: only its heartbeat can tell.
     """
-    if "worker" not in trial.user_attrs:  # it signs as soon as it has the trial
+    if "worker" not in trial.user_attrs:  # they sign at once
         age = datetime.now() - trial.datetime_start
         return age > timedelta(seconds=SECONDS_TO_SIGN)
     worker = trial.user_attrs["worker"]
-    if worker == signature():  # this process, which may have been interrupted
+    if worker == signature():  # this process, perhaps after an interrupt
         return (study, trial.number) not in BUSY
     return is_gone(worker)
 
 
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """One thread for torch, if it is loaded; afterwards as many as before."""
+    """One thread for torch, if it is loaded; afterwards as many as before again."""
     torch = sys.modules.get("torch")
     if torch is None:
         yield
@@ -142,7 +142,7 @@ def one_torch_thread() -> Iterator[None]:
 
 @contextmanager
 def heartbeat(study: optuna.Study, trial: optuna.Trial) -> Iterator[None]:
-    """Meanwhile a server is told every few seconds that the run is alive."""
+    """Tells the server every few seconds that the run is alive."""
     server = study._storage
     if not hasattr(server, "record_heartbeat"):  # a journal
         yield
@@ -151,7 +151,7 @@ def heartbeat(study: optuna.Study, trial: optuna.Trial) -> Iterator[None]:
 
     def beat() -> None:
         while not ended.wait(storage.SECONDS_BETWEEN_HEARTBEATS):
-            with suppress(Exception):  # it may be away for a moment
+            with suppress(Exception):  # the server may be away for a moment
                 server.record_heartbeat(trial._trial_id)
 
     server.record_heartbeat(trial._trial_id)
@@ -165,15 +165,15 @@ def heartbeat(study: optuna.Study, trial: optuna.Trial) -> Iterator[None]:
 
 
 def work(job: Job) -> None:
-    """Runs one cell that waits in the study, if there is any."""
+    """Runs one of the cells that are waiting in the study, if there are any."""
     if os.getpid() != job.parent:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops its workers
     study = open_study(job.name, job.path)
     if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         time.sleep(SECONDS_BETWEEN_LOOKS)  # others are running what is left
         return
-    # Not study.optimize: it fails where another process has ended the trial, as it
-    # does with one that seemed dead because its machine was asleep. That run is lost.
+    # study.optimize would fail if another process had ended the trial, which happens
+    # when it seemed dead because its machine was asleep. Here only that run is lost.
     # A worker has one thread anyway, but a single worker is this process itself.
     with one_torch_thread(), suppress(UpdateFinishedTrialError):
         run_trial(study, study.ask(), job)
@@ -204,7 +204,7 @@ def run_trial(study: optuna.Study, trial: optuna.Trial, job: Job) -> None:
 
 
 def is_taken(study: optuna.Study, number: int, key: str) -> bool:
-    """Whether an earlier trial has the cell: two that began at once queued it both."""
+    """Whether an earlier trial has the cell, as two processes queued it at once."""
     for other in study.get_trials(deepcopy=False, states=TAKEN):
         if other.number < number and other.user_attrs.get("cell") == key:
             return True
@@ -216,7 +216,7 @@ def run_cell(trial: optuna.Trial, cell: Cell, job: Job) -> dict:
     config = cell.config(trial) if callable(cell.config) else cell.config
     record = job.run(config, cell.seed)
     if job.presses.pressed:
-        raise KeyboardInterrupt  # which `run` kept for itself
+        raise KeyboardInterrupt  # which `run` did not pass on
     return check_record(record, job.run.__name__)
 
 
@@ -232,21 +232,22 @@ def run_study(
     progress: bool = True,
     version: str | None = None,
 ) -> pd.DataFrame:
-    """A row for each variant and seed: what run(config, seed) gave, now or earlier.
+    """A row for each variant and seed: what run(config, seed) returned, now or earlier.
 
-    `variants` is {name: config}, a config being a dataclass, or names of the lecture's
-    models. In the place of a config may stand a function that makes one of an Optuna
-    trial's suggestions: then the study is a search with as many trials as seeds. A
-    record is a dict that JSON can hold, with the loss to minimise as "val".
+    `variants` is {name: config}, where a config is a dataclass, or a list of names of
+    the lecture's models. Instead of a config, you can give a function that makes one
+    from an Optuna trial; then the study is a search with as many trials as seeds. `run`
+    returns a record, a dict that JSON can store, with the loss to minimise as "val".
 
-    A finished run is known by its config, its seed, the names file, and `run`: by
-    module, name and source, comments apart. With a `version`, a text, that stands for
-    the source: an edited `run` keeps its finished runs until you name another version.
-    If what `run` calls, or torch, has changed, the runs are kept and you are told.
+    A finished run is identified by its config, its seed, the names file, and the
+    module, name and source of `run` (without comments). A `version`, a text, replaces
+    the source: an edited `run` then keeps its finished runs until you name another
+    version. If torch or anything that `run` calls has changed, the runs are kept and a
+    message tells you.
 
-    Each of the `workers` is a process with one torch thread; one alone is this process
-    itself. `path` is as in `open_study`. Killed or interrupted at any moment, the same
-    call goes on; what is finished is only read. RuntimeError if a worker dies.
+    Each of the `workers` is a process with one torch thread; a single one is this
+    process itself. `path` is as in `open_study`. After a kill or an interrupt, the same
+    call continues; finished runs are only read. RuntimeError if a worker dies.
     """
     workers = check_integer("workers", workers, least=1)
     progress = check_bool("progress", progress)
@@ -263,13 +264,13 @@ def run_study(
         disable=not progress,
         file=sys.stdout,
         ncols=79,
-        bar_format="{desc} |{bar}| {n_fmt}/{total_fmt} runs",  # no clock: see helpers
+        bar_format="{desc} |{bar}| {n_fmt}/{total_fmt} runs",  # no time: see helpers
     )
     tell_changes(study, cells, made_with)
     with presses, closing(bar), parallel_config("loky", inner_max_num_threads=1):
         finished = queue(study, cells)
         bar.update(finished)
-        # Again, if a process that shared the work has left some of it.
+        # Again, if a process that shared the work has left some of it undone.
         while finished < len(cells):
             parallel = Parallel(workers, return_as="generator_unordered")
             try:
@@ -286,7 +287,7 @@ def run_study(
 
 
 def tell_changes(study: optuna.Study, cells: dict[str, Cell], now: dict) -> None:
-    """Says what has changed since the stored runs were made, if anything has."""
+    """Prints what has changed since the stored runs were made, if anything has."""
     kept = 0
     changes = {}  # a set with an order
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
@@ -302,7 +303,7 @@ def tell_changes(study: optuna.Study, cells: dict[str, Cell], now: dict) -> None
         if len(changes) > CHANGES_SHOWN:
             shown += f", and {len(changes) - CHANGES_SHOWN} more"
         print(
-            f"{study.study_name}: {kept} finished runs are kept, though since then "
+            f"{study.study_name}: {kept} finished runs are kept, although since then "
             f"{shown}. To run them again, give another version: "
             "run_study(..., version='2')"
         )
@@ -311,7 +312,7 @@ def tell_changes(study: optuna.Study, cells: dict[str, Cell], now: dict) -> None
 def queue(study: optuna.Study, cells: dict[str, Cell]) -> int:
     """Queues each cell that nobody has taken; returns how many are finished.
 
-    What a dead process was running is free again.
+    A cell that a dead process was running counts as not taken.
     """
     taken = set()
     finished = set()
@@ -327,7 +328,7 @@ def queue(study: optuna.Study, cells: dict[str, Cell]) -> int:
             read_result(study, trial)  # ValueError before anything is changed
             finished.add(key)
     for number in dead:
-        # Another process may end it between the look of `tell` and its writing.
+        # Another process may end the trial just before `tell` does.
         with suppress(UpdateFinishedTrialError):
             study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
     for key in cells:
@@ -337,11 +338,11 @@ def queue(study: optuna.Study, cells: dict[str, Cell]) -> int:
 
 
 def collect(study: optuna.Study, cells: dict[str, Cell]) -> pd.DataFrame:
-    """The records of the cells in their order.
+    """The records of the cells as a table, in the order of the cells.
 
-    Of a search also what Optuna suggested ("params"), and from what.
+    For a search, also what Optuna suggested ("params"), and from which "distributions".
     """
-    import pandas as pd  # here, since no worker needs it
+    import pandas as pd  # here, because no worker needs it
 
     trials = {}
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):

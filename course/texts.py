@@ -1,7 +1,7 @@
-"""Texts and names as they really come: their files, their accents, their ends.
+"""Checks of texts and names as they really come: their files, accents and line ends.
 
 The checks return a text in NFC, where an accent and its letter are one character. This
-module imports none of the others.
+module imports no other module of the project.
 """
 
 import os
@@ -10,17 +10,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 END = "."  # as in helpers, which imports this module
-LONGEST_SHOWN = 60  # characters of a value in a message
+LONGEST_SHOWN = 60  # how many characters of a value a message shows
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")  # how a file in UTF-16 begins
 
 
 def shown(value) -> str:
-    """How a message shows a value: as it is if that is short, or else its class."""
+    """How a message shows a value: its repr if that is short, otherwise its class."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
     try:
         text = repr(value)
-    except Exception:  # an int of 5,000 digits, or a class that is not finished
+    except Exception:  # an int of 5,000 digits, or an object that is half made
         text = "\n"
     if len(text) <= LONGEST_SHOWN and "\n" not in text and " at 0x" not in text:
         return text
@@ -30,7 +30,7 @@ def shown(value) -> str:
 
 
 def check_text(name, value, *, without: str = "") -> str:
-    """A text (NFC) that does not hold the end mark `without`; ValueError otherwise."""
+    """A text (NFC) without the end mark `without`; ValueError otherwise."""
     if not isinstance(value, str):
         raise ValueError(f"{name} is {shown(value)}: give a text")
     if without and without in value:
@@ -39,7 +39,7 @@ def check_text(name, value, *, without: str = "") -> str:
 
 
 def check_known(name, value, *, characters: list[str]) -> str:
-    """A text (NFC) of these characters alone; ValueError for any other one."""
+    """A text (NFC) of these characters; ValueError if it contains any other."""
     text = check_text(name, value)
     unknown = sorted(set(text) - set(characters))
     if unknown:
@@ -51,7 +51,7 @@ def check_known(name, value, *, characters: list[str]) -> str:
 def check_names(name, value, *, ordered: bool = True) -> list[str]:
     """A list of one or more names (NFC) without the end mark.
 
-    TypeError for anything but texts in an order, ValueError for wrong ones.
+    TypeError for anything but texts in a fixed order, ValueError for unusable ones.
     """
     cure = "give a list of names"
     if isinstance(value, str):
@@ -77,10 +77,10 @@ def check_names(name, value, *, ordered: bool = True) -> list[str]:
 
 
 def check_alphabet(name, value) -> list[str]:
-    """check_names for the names of a vocabulary: in any order, with a character."""
+    """check_names for a vocabulary: in any order, with at least one character."""
     names = check_names(name, value, ordered=False)
     if not any(names):
-        raise ValueError(f"{name} hold no character: give one name or more")
+        raise ValueError(f"{name} has no characters: give one name or more")
     return names
 
 
@@ -94,15 +94,15 @@ def check_splits(splits: dict[str, list]) -> None:
 
 
 def read_names(path: str | Path) -> list[str]:
-    """The names of a file as helpers.load_names promises them; ValueError if not UTF-8.
+    """The names in a file, as helpers.load_names returns them; ValueError if not UTF-8.
 
-    Lines end at newlines, Windows' included, and nowhere else: str.splitlines would
-    cut at U+2028, too.
+    Lines end only at newlines (those of Windows, too). str.splitlines would also split
+    at U+2028.
     """
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"path is {shown(path)}: give the path of a names file")
     path = Path(path)
-    allowed = "give a UTF-8 file, one name a line"
+    allowed = "give a UTF-8 file with one name per line"
     try:
         if path.is_dir():
             raise ValueError(f"{path} is a folder: {allowed}")
@@ -114,7 +114,7 @@ def read_names(path: str | Path) -> list[str]:
         raise ValueError(f"{path} cannot be read ({reason}): {allowed}") from None
     cure = "open it in an editor and save it with the encoding UTF-8"
     if content.startswith(UTF16_MARKS) or b"\0" in content:
-        raise ValueError(f"{path} is in UTF-16 (PowerShell writes it so): {cure}")
+        raise ValueError(f"{path} is in UTF-16 (as PowerShell writes it): {cure}")
     try:
         text = content.decode("utf-8-sig")  # -sig: drops a byte-order mark
     except UnicodeDecodeError as error:
@@ -125,5 +125,5 @@ def read_names(path: str | Path) -> list[str]:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     names = [line.strip() for line in lines if line.strip()]
     if not names:
-        raise ValueError(f"{path} holds no name: put one name on each line")
+        raise ValueError(f"{path} contains no names: put one name on each line")
     return names

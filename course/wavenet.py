@@ -1,8 +1,8 @@
 """The full WaveNet of notebook 08, which teaches each part (arXiv 1609.03499).
 
 Layers, training on whole names, and evaluation; course.weights stores what was trained.
-Shapes: B names, T positions, C channels, S skip channels, V characters. Each name is
-read behind one dot. Before it there are only dots, as in the windows of helpers.py.
+Shapes: B names, T positions, C channels, S skip channels, V characters. Each name
+begins with one dot. Before it there are only dots, as in the windows of helpers.py.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ from course.fitting import check_halves, explained
 from course.interrupts import Interrupts
 from course.runs import load_splits, make_record
 from course.weights import check_can_save, save_weights
-from course.weights import load_weights as load_weights  # notebook 08 asks for it here
+from course.weights import load_weights as load_weights  # notebook 08 imports it here
 from helpers import (
     Embedding,
     History,
@@ -46,14 +46,14 @@ from helpers import (
 
 GATES = ("tanh", "glu", "none")
 POOL = 8  # batches whose names are sorted by length together
-MOST_LEVELS = 12  # dilation 2,048: a thousand times as far as names reach
+MOST_LEVELS = 12  # dilation 2,048: a hundred times as far as names reach
 MOST_STACKS = 100
 LONGEST = 1_000  # characters of a name: all names of a batch are padded to the longest
 
 
 @dataclass(frozen=True)
 class WaveNetConfig(TrainConfig):
-    """All that a run depends on but its seed; a batch is `batch_size` whole names."""
+    """All that a run depends on but its seed; a batch has `batch_size` whole names."""
 
     steps: int = 5_000
     batch_size: int = 128
@@ -84,7 +84,7 @@ class WaveNetConfig(TrainConfig):
             skip=check_bool,
             dropout=number(least=0, below=1),
             leak_free=check_bool,
-            shuffle=choice([True]),  # drawing names again and again is not offered
+            shuffle=choice([True]),  # drawing with replacement is not offered
         )
 
     def dilations(self) -> list[int]:
@@ -97,10 +97,10 @@ a_config = instance(WaveNetConfig, "give a WaveNetConfig")
 
 # ---- Layers ------------------------------------------------------------------------
 class Gate(Layer):
-    """Half of the channels, times the sigmoid of the others: (B, T, 2*C) -> (B, T, C).
+    """Half of the channels times the sigmoid of the others: (B, T, 2*C) -> (B, T, C).
 
-    "tanh" bends the first half (WaveNet), "glu" leaves it as it is (arXiv 1612.08083).
-    "none" is a tanh without a gate: (B, T, C) -> (B, T, C).
+    "tanh" applies tanh to the first half before (WaveNet), "glu" leaves it as it is
+    (arXiv 1612.08083). "none" is a tanh without a gate: (B, T, C) -> (B, T, C).
     """
 
     @checked(kind=choice(GATES))
@@ -121,8 +121,8 @@ class Gate(Layer):
 class Dropout(Layer):
     """Drops each channel of a name with probability `p`: (B, T, C) -> (B, T, C).
 
-    A channel is dropped at all positions of the name alike (arXiv 1512.05287), and the
-    others are scaled up. In eval mode nothing happens.
+    A channel is dropped at all positions of the name at once (arXiv 1512.05287), and
+    the others are scaled up. In eval mode nothing is dropped.
     """
 
     @checked(p=number(least=0, below=1))
@@ -140,10 +140,10 @@ class Dropout(Layer):
 
 
 class Block(Layer):
-    """z = gate(W * x). On goes x + W_r z, and W_s z goes to the head.
+    """With z = gate(W * x), x + W_r z goes to the next block and W_s z to the head.
 
-    (B, T, C) -> (B, T, C) and (B, T, S). Without a next block there is no W_r, and x
-    comes back unchanged. Without skips there is no W_s, and None stands for its output.
+    (B, T, C) -> (B, T, C) and (B, T, S). Without a next block there is no W_r, and x is
+    returned unchanged. Without skips there is no W_s, and its output is None.
     """
 
     @checked(config=a_config, has_next=check_bool)
@@ -190,7 +190,7 @@ class WaveNet(Layer):
         dilations = config.dilations()
         for i, dilation in enumerate(dilations):
             is_last = i == len(dilations) - 1
-            # With skips, what the last block hands on would go nowhere.
+            # With skips, nothing would read what the last block passes on.
             has_next = not (is_last and config.skip)
             block = Block(config, dilation, has_next=has_next, generator=generator)
             self.blocks.append(block)
@@ -222,8 +222,9 @@ def length_batches(
 ) -> Iterator[Tensor]:
     """Row numbers in batches of `size` (the last may be smaller), each row once.
 
-    The rows are shuffled. Then POOL batches' worth of them at a time are sorted by
-    length and cut, so that a batch needs hardly any padding, and all batches shuffled.
+    The rows are shuffled. Then POOL * size of them at a time are sorted by length and
+    cut into batches, which therefore need hardly any padding. At last the batches are
+    shuffled.
     """
     batches = []
     shuffled = torch.randperm(len(lengths), generator=generator)
@@ -234,17 +235,17 @@ def length_batches(
         yield batches[i]
 
 
-@checked(model=check_layers, config=a_config)
-def train_wavenet(
-    model: WaveNet,
+@checked(model=check_layers)
+def train_on_names(
+    model: Layer,
     names: list[str],
     vocab: Vocab,
-    config: WaveNetConfig,
+    config: TrainConfig,
     *,
     seed: int = 0,
     **options,
 ) -> History:
-    """As helpers.train, on batches of whole names, in place.
+    """Like helpers.train, but on batches of whole names; changes the model in place.
 
     The same `seed` gives the same batches and the same dropout. The options are those
     of helpers.fit. The global random state is left as it was.
@@ -260,14 +261,28 @@ def train_wavenet(
                 longest = lengths[ix].max()
                 yield tokens[ix, :longest], targets[ix, :longest]
 
-    # Dropout draws from the global generator. Interrupts: a press must not leave it so.
+    # Dropout draws from the global generator: restore it, even after an interrupt.
     with Interrupts(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return fit(model, batches(), config, **options)
 
 
+@checked(model=check_layers, config=a_config)
+def train_wavenet(
+    model: WaveNet,
+    names: list[str],
+    vocab: Vocab,
+    config: WaveNetConfig,
+    *,
+    seed: int = 0,
+    **options,
+) -> History:
+    """train_on_names for a WaveNet: its config says how it is trained, too."""
+    return train_on_names(model, names, vocab, config, seed=seed, **options)
+
+
 def check_readable(model: Layer, names: list[str], vocab: Vocab) -> None:
-    """ValueError unless the model can read each of the names whole."""
+    """ValueError unless the model can read each name as a whole."""
     known = set(vocab.itos)
     for name in names:
         if not known.issuperset(name):
@@ -288,7 +303,7 @@ def check_readable(model: Layer, names: list[str], vocab: Vocab) -> None:
 def name_losses(
     model: WaveNet, names: list[str], vocab: Vocab, *, batch_size: int = 1024
 ) -> Tensor:
-    """For each name minus the log of its probability (with its end), in nats: (N,)."""
+    """Minus the log probability of each name (with its end mark), in nats: (N,)."""
     check_readable(model, names, vocab)
     tokens, targets = whole_names(names, vocab)
     lengths = (targets >= 0).sum(1)
@@ -305,7 +320,7 @@ def name_losses(
 
 @checked(model=check_layers)
 def evaluate_names(model: WaveNet, names: list[str], vocab: Vocab) -> float:
-    """Mean cross-entropy, as helpers.evaluate: over characters and ends, in nats."""
+    """The mean over all characters and end marks, as in helpers.evaluate, in nats."""
     characters = sum(len(name) + 1 for name in names)
     return name_losses(model, names, vocab).sum().item() / characters
 
@@ -320,15 +335,15 @@ def run_wavenet(
     test: bool = False,
     keep: str | Path | None = None,
 ) -> dict:
-    """As course.runs.run: trains one WaveNet and gives its record.
+    """Like course.runs.run: trains one WaveNet and returns its record.
 
-    `keep` is the path of a .npz file for its weights.
+    `keep` is the path of a .npz file for the weights.
     """
     vocab, splits = load_splits(config.leak_free)
     generator = Generator().manual_seed(seed)
     model = WaveNet(config, len(vocab), generator=generator)
     if keep:
-        check_can_save(model, keep)  # now: a training must not end in a full disk
+        check_can_save(model, keep)  # now, before the training, and not after it
     history = train_wavenet(
         model,
         splits["train"],

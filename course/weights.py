@@ -10,14 +10,14 @@ import torch
 from course.checks import check_kind, check_layers
 from helpers import Layer
 
-NO_SETTINGS = ("training", "label")  # attributes that change nothing that is computed
+NO_SETTINGS = ("training", "label")  # attributes that are not part of the architecture
 FLOATS = (np.float32, np.float64)
 
 
 def layer_lines(layer: Layer) -> list[str]:
-    """A line for each layer: what shapes do not tell, such as gates and dilations."""
+    """A line for each layer: what shapes do not show, such as gates and dilations."""
     if type(layer).__name__ == "Dropout":
-        return []  # weights may be trained on with another one
+        return []  # the weights may be trained further with another dropout
     settings = []
     for name, value in vars(layer).items():
         if isinstance(value, int | float | str) and name not in NO_SETTINGS:
@@ -29,22 +29,22 @@ def layer_lines(layer: Layer) -> list[str]:
 
 
 def weights_path(path: str | Path) -> Path:
-    """The path of a .npz file; ValueError if there can be none."""
+    """The path of a .npz file; ValueError if none can be written there."""
     check_kind("path", path, kind=str | Path, cure="give the path of a .npz file")
     path = Path(path)
     if path.suffix != ".npz":
-        raise ValueError(f"{path} is no .npz file: give a path that ends in .npz")
+        raise ValueError(f"{path} is not a .npz file: give a path that ends in .npz")
     if path.is_dir():
         raise ValueError(f"{path} is a folder: give the path of a file")
     if not path.parent.is_dir():
-        raise ValueError(f"{path.parent} is no folder: make it, or give another path")
+        raise ValueError(f"{path.parent} is not a folder: make it or give another path")
     return path
 
 
 def save_weights(model: Layer, path: str | Path) -> None:
-    """The parameters in their order, and the layers that they belong to.
+    """Stores the parameters in order, and the layers that they belong to.
 
-    A file that is there is replaced when the new one is whole, and not before.
+    An existing file is replaced only when the new one is complete.
     """
     check_layers("model", model)
     path = weights_path(path)
@@ -64,7 +64,7 @@ def save_weights(model: Layer, path: str | Path) -> None:
 
 
 def check_can_save(model: Layer, path: str | Path) -> None:
-    """ValueError if save_weights would fail; what is at the path stays as it is."""
+    """ValueError if save_weights would fail; a file at the path is left as it is."""
     path = weights_path(path)
     trial = path.with_name(f"trial-{os.getpid()}-{path.name}")
     save_weights(model, trial)
@@ -72,9 +72,9 @@ def check_can_save(model: Layer, path: str | Path) -> None:
 
 
 def load_weights(model: Layer, path: str | Path) -> Layer:
-    """Puts stored parameters into `model`. No pickle is read: no file can run code.
+    """Puts stored parameters into `model`. No pickle is read, so no file can run code.
 
-    ValueError, and an unchanged model, if the file is damaged or of another model.
+    ValueError, and an unchanged model, if the file is damaged or for another model.
     """
     check_layers("model", model)
     arrays, lines = read_weights(path)
@@ -83,36 +83,36 @@ def load_weights(model: Layer, path: str | Path) -> Layer:
     wanted = [tuple(p.shape) for p in parameters]
     cure = "build it with the stored config"
     if found != wanted:
-        raise ValueError(f"{path} holds {found}, the model wants {wanted}: {cure}")
+        raise ValueError(f"{path} has {found}, the model needs {wanted}: {cure}")
     # Files that were made before lines were stored have none.
     if lines:
         for theirs, ours in zip_longest(lines, layer_lines(model)):
             if theirs != ours:
-                raise ValueError(f"{path} is of {theirs}, the model has {ours}: {cure}")
+                raise ValueError(f"{path} has {theirs}, the model has {ours}: {cure}")
     for parameter, array in zip(parameters, arrays):
         parameter.data = torch.from_numpy(array).to(parameter.dtype)
     return model
 
 
 def read_weights(path: str | Path) -> tuple[list[np.ndarray], list[str]]:
-    """The arrays of a file in their order, and its layer_lines; or ValueError."""
+    """The arrays of a file in order, and its layer_lines; ValueError if damaged."""
     check_kind("path", path, kind=str | Path, cure="give the path of a .npz file")
     if not Path(path).is_file():
         raise ValueError(f"no weights at {path}: give a file that save_weights wrote")
-    cure = "it is damaged, or something else; give a file that save_weights wrote"
+    cure = "it is damaged or something else; give a file that save_weights wrote"
     try:
         with np.load(path, allow_pickle=False) as stored:
             found = dict(stored)
-    except Exception as error:  # zipfile, zlib and numpy have a dozen ways to say it
-        raise ValueError(f"{path} holds no weights ({error}): {cure}") from error
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds of errors
+        raise ValueError(f"{path} contains no weights ({error}): {cure}") from error
     lines = np.ravel(found.pop("layers", [])).tolist()
     arrays = []
     for i in range(len(found)):
         name = f"arr_{i}"
         if name not in found:
-            raise ValueError(f"{path} holds no {name}, but {sorted(found)}: {cure}")
+            raise ValueError(f"{path} has no {name}, but {sorted(found)}: {cure}")
         array = found[name]
         if array.dtype not in FLOATS:
-            raise ValueError(f"{path} holds numbers of the kind {array.dtype}: {cure}")
+            raise ValueError(f"{path} has numbers of the type {array.dtype}: {cure}")
         arrays.append(array)
     return arrays, lines

@@ -1,5 +1,5 @@
 """Makes names.txt from the names.zip of the Social Security Administration (SSA), or
-from one yobYYYY.txt of it."""
+from a single yobYYYY.txt in it."""
 
 import argparse
 import hashlib
@@ -15,9 +15,9 @@ YEAR = 2018  # the lecture's
 
 
 def read_year(source: Path, year: int | None = None) -> str:
-    """The text of source if it is a .txt, or else of yobYYYY.txt in it.
+    """The text of `source` if it is a .txt, or else of the yobYYYY.txt in it.
 
-    Without a year it is YEAR.
+    The default year is YEAR.
     """
     source = Path(source)
     if not source.is_file():
@@ -84,7 +84,7 @@ def names_of(text: str) -> list[str]:
 
 
 def write_names(names: list[str], out: Path) -> str:
-    """Writes one name a line (UTF-8, LF), wholly or not at all; the file's SHA-256."""
+    """Writes one name per line (UTF-8, LF), all or nothing; returns the SHA-256."""
     content = "".join(f"{name}\n" for name in names).encode()
     part = out.with_name(out.name + ".part")
     try:
@@ -96,7 +96,7 @@ def write_names(names: list[str], out: Path) -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Reads the command line, makes the file, prints what it holds."""
+    """Reads the command line, makes the file and prints what it contains."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "source", type=Path, help="the SSA's names.zip, or a yobYYYY.txt of it"

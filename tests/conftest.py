@@ -3,6 +3,8 @@
 import os
 import signal
 
+import pytest
+
 # A shell lets what it starts in the background ignore Ctrl-C, which the tests of
 # interrupts press: they would wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -13,6 +15,14 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
     # each other tenfold.
     half = max(1, (os.cpu_count() or 1) // workers)
     os.environ.setdefault("OMP_NUM_THREADS", str(half))
+
+
+@pytest.fixture(scope="session")
+def vocab():
+    """The vocabulary of data/names.txt."""
+    from course.runs import load_splits  # now: it imports torch
+
+    return load_splits()[0]
 
 
 def pytest_collection_modifyitems(items):

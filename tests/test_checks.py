@@ -218,7 +218,7 @@ def test_names_come_out_of_a_file_as_windows_and_as_the_same_text(
     path.write_bytes(newline.join(lines).encode(encoding))
     expected = [nfc(line).strip() for line in lines if line.strip()]
     if not expected:
-        with pytest.raises(ValueError, match="holds no name"):
+        with pytest.raises(ValueError, match="contains no names"):
             load_names(path)
         return
     names = load_names(path)

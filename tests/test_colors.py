@@ -1,4 +1,4 @@
-"""The figures' colours, as readers with a colour blindness see them.
+"""The figures' colours, as readers with colour blindness see them.
 
 Simulated with the matrices of Machado, Oliveira and Fernandes 2009 (doi
 10.1109/TVCG.2009.113, severity 1); distances in CIELAB (1976).

@@ -37,7 +37,7 @@ BASE = [2.03, 2.01, 2.02, 2.04, 2.00, 2.05, 2.02, 2.03]
 
 
 def table(**losses):
-    """Results as of run_study: {variant: the loss of each seed}."""
+    """Results as run_study returns them, from {variant: the loss of each seed}."""
     rows = []
     for variant, values in losses.items():
         for seed, value in enumerate(values):
@@ -295,24 +295,24 @@ PROBABILITIES = kneser_ney(NAMES, VOCAB)
         (interval, (["a", "b"],), "values is of type .*: give a list"),
         (interval, ([True, False],), "values is of type bool: give a list"),
         (interval, ([[1.0, 2.0]],), "values has 2 dimensions: give a list"),
-        (interval, ([1.0, math.nan],), "values holds nan or inf: leave these runs out"),
-        (interval, ([1.0, math.inf],), "values holds nan or inf"),
+        (interval, ([1.0, math.nan],), "values contains nan or inf: leave these ru"),
+        (interval, ([1.0, math.inf],), "values contains nan or inf"),
         (interval, (BASE, 95), "level is 95: give a number above 0 and below 1"),
         (interval, (BASE, 1), "level is 1: give a number above 0 and below 1"),
         (interval, (BASE, "0.95"), "level is '0.95': give a number"),
         (interval, (BASE, math.nan), "level is nan: give a number"),
         (interval, (BASE, True), "level is True: give a number"),
         (sign_flip, ([],), "differences is empty"),
-        (sign_flip, ([math.nan, 1.0],), "differences holds nan or inf"),
-        (sign_flip, ([0.1] * 21,), "differences are 21: give 20 at most, or call pair"),
+        (sign_flip, ([math.nan, 1.0],), "differences contains nan or inf"),
+        (sign_flip, ([0.1] * 21,), "differences has 21 numbers: give 20 at most, or"),
         (paired_p, ("abc",), "differences is 'abc': give a list"),
         (paired_p, ([],), "differences is empty"),
         (
             seeds_needed,
             ([0.1],),
-            "differences are 1 with the mean 0.1: give two or more",
+            "differences has length 1 and mean 0.1: give two or more",
         ),
-        (seeds_needed, ([-0.1, 0.1],), "differences are 2 with the mean 0: .* not 0"),
+        (seeds_needed, ([-0.1, 0.1],), "differences has length 2 and mean 0: .* not 0"),
         (
             partial(seeds_needed, [0.1, 0.2]),
             {"power": 1},
@@ -323,7 +323,7 @@ PROBABILITIES = kneser_ney(NAMES, VOCAB)
             {"alpha": 0},
             "alpha is 0: give a number a",
         ),
-        (compare, (None, "base"), "results is None: give a table as run_study"),
+        (compare, (None, "base"), "results is None: give a table from run_stud"),
         (compare, ({"a": 1}, "base"), "results is {'a': 1}: give a table"),
         (compare, (pd.DataFrame(), "base"), "results has no column .'variant', 'seed'"),
         (compare, (table(base=[]), "base"), "results has no column"),
@@ -331,7 +331,7 @@ PROBABILITIES = kneser_ney(NAMES, VOCAB)
         (compare, (table(base=BASE), "bush"), "unknown baseline 'bush': choose one of"),
         (compare, (table(base=BASE), ["base"]), r"unknown baseline \['base'\]: choose"),
         (compare, (table(base=BASE), None), "unknown baseline None: choose one of"),
-        (compare, (TWICE, "base"), "hold the run {.*base.*} twice: drop_duplicates"),
+        (compare, (TWICE, "base"), "has the run {.*base.*} twice: call drop_dupl"),
         (
             compare,
             (DIVERGED, "base"),
@@ -437,11 +437,11 @@ WHOLE = b'{"variant": "a", "seed": 0, "val": 2.0}\n'
 @pytest.mark.parametrize(
     "content, message",
     [
-        (WHOLE + WHOLE[:20], "line 2 of .*one.jsonl is damaged: put the repository's"),
+        (WHOLE + WHOLE[:20], "line 2 of .*one.jsonl is damaged: restore the repo"),
         (WHOLE + b"<<<<<<< HEAD\n", "line 2 of .*one.jsonl is damaged"),
         (WHOLE + b"3\n", "line 2 of .*one.jsonl is damaged"),
         (WHOLE + b"\xff\xfe\n", "line 2 of .*one.jsonl is damaged"),
-        (b"", "one.jsonl is empty: put the repository's file back"),
+        (b"", "one.jsonl is empty: restore the repository's file"),
         (WHOLE.replace(b"val", b"vol"), r"line 1 of .*one.jsonl has no \['val'\]"),
         (WHOLE + b'{"val": 2.0}\n', r"line 2 of .* has no \['variant', 'seed'\]"),
     ],
@@ -479,7 +479,7 @@ CLAIMS = {
 
 
 def judged(study, claim):
-    """What the stored seeds of a study say of a claim, and its difference in words."""
+    """What the stored seeds of a study say about a claim; its difference in words."""
     old, new = CLAIMS[claim]
     results = load_results(study)
     row = compare(results[results["variant"].isin([old, new])], old).loc[new]

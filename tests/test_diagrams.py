@@ -1,6 +1,6 @@
-"""The pictures of course.diagrams claim what their models and tensors are.
+"""The pictures of course.diagrams claim what is true of their models and tensors.
 
-Each is drawn from a live model, and another model changes what it claims.
+Each is drawn from a live model, and with another model it claims something else.
 """
 
 import math
@@ -18,6 +18,7 @@ from course.colors import LOOKED_AT, NEGATIVE, POSITIVE
 from course.comparisons import sign_flip
 from course.convolution import as_convolution, convolutions, whole_names
 from course.diagrams.blocks import block_gradients, draw_block, draw_gradients
+from course.diagrams.charts import draw_correlations, draw_costs
 from course.diagrams.language import SMALL, WIDTH, canvas, chip, steps, weights
 from course.diagrams.likely import (
     APART,
@@ -450,3 +451,59 @@ def test_every_picture_fits_a_phone_and_no_text_leaves_it():
                 assert inside and canvas_box.y0 <= box.y0, (name, text.get_text())
                 if len(text.get_text()) > 1:
                     assert text.get_size() >= SMALL - 2, (name, text.get_text())
+
+
+# ---- Charts ----------------------------------------
+def texts_of(fig):
+    return [text.get_text() for ax in fig.axes for text in ax.texts]
+
+
+def test_the_cells_hold_the_correlations_and_their_colours():
+    table = torch.eye(5)
+    table[0, 1] = table[1, 0] = -0.5
+    table[0, 4] = table[4, 0] = 0.25
+    fig = draw_correlations(table)
+    found = texts_of(fig)
+    for words, count in (("1.00", 5), ("−0.50", 2), ("0.25", 2), ("0.00", 16)):
+        assert found.count(words) == count
+    assert "neighbours −0.12 on average; 3 or more apart 0.08" in found
+    faces = [to_hex(patch.get_facecolor()) for patch in fig.axes[0].patches]
+    assert faces.count(POSITIVE.lower()) == 5
+    plt.close(fig)
+
+
+def test_costs_are_lines_and_points_of_the_tables():
+    contexts = [8, 16, 32, 64]
+    counted = pd.DataFrame({"a": [1.0, 2, 4, 8], "b": [1.0, 1, 2, 2]}, index=contexts)
+    measured = counted.loc[[8, 32]] * 1.5
+    panels = {"one": (counted, measured), "two": (counted * 2, measured * 2)}
+    fig = draw_costs(panels, "costs", unit="seconds")
+    assert [ax.get_title() for ax in fig.axes] == ["one", "two"]
+    for ax, (lines, points) in zip(fig.axes, panels.values()):
+        drawn = [line.get_ydata().tolist() for line in ax.lines]
+        assert drawn[0::2] == [lines[way].tolist() for way in "ab"]
+        assert drawn[1::2] == [points[way].tolist() for way in "ab"]
+    assert texts_of(fig) == ["a", "b"]
+    assert fig.get_figwidth() == WIDTH
+    plt.close(fig)
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        (None, "no dict"),
+        ({}, "no dict"),
+        ({"one": pd.DataFrame()}, "no pair of tables"),
+        ({"one": (pd.DataFrame({"a": [1]}), pd.DataFrame({"b": [1]}))}, "columns"),
+    ],
+)
+def test_costs_want_pairs_of_tables(wrong, words):
+    with pytest.raises((TypeError, ValueError), match=f"panels.*{words}.*: give"):
+        draw_costs(wrong, "costs", unit="seconds")
+
+
+def test_correlations_want_a_square():
+    with pytest.raises(
+        ValueError, match=r"has the shape \(2, 3\): give torch.corrcoef"
+    ):
+        draw_correlations(torch.zeros(2, 3))

@@ -45,7 +45,7 @@ def section(path):
 
 
 def fake_run(*losses, trained=None):
-    """In the place of course.runs.run: no training; these losses for seeds 0, 1, 2."""
+    """A replacement of course.runs.run: no training; these losses for seeds 0, 1, 2."""
 
     def run(config, seed, *, on_step):
         for _ in range(config.steps):
@@ -117,7 +117,7 @@ def triples(x, put=by_threes):
 
 
 def mended(change):
-    """The solution's BatchNorm with another line in the place of one."""
+    """The solution's BatchNorm with one line replaced by another."""
 
     class Answer(SOLUTIONS["check_mended"]):
         def __call__(self, x):
@@ -150,7 +150,7 @@ def ignores_mode(self, x, out, mean, var):
 
 
 def solved(check, line, answer):
-    """The solution's dict, but for another answer in the line of this number."""
+    """The solution's dict with another answer in the line of this number."""
     lines = dict(SOLUTIONS[check])
     lines[list(lines)[line]] = answer
     return lines
@@ -268,7 +268,7 @@ WRONG_ANSWERS = {
         ([*WINDOWS[:3], (".ada", "a")], "is not followed by 'a'"),
     ],
     "check_small_products": [
-        (lambda e, W: sum(e[:, t] @ W[t::4] for t in range(4)), "C after C"),
+        (lambda e, W: sum(e[:, t] @ W[t::4] for t in range(4)), "position together"),
         (lambda e, W: e.flatten(1) @ W / 4, "mean over positions"),
         (lambda e, W: e[:, 3] @ W[9:], "do not replace"),
         (lambda e, W: e @ W, "raised RuntimeError"),

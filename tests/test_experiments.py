@@ -1,5 +1,8 @@
 """tools.experiments: what is stored is what the studies of today would run."""
 
+import sys
+from dataclasses import asdict
+
 import optuna
 import pandas as pd
 import pytest
@@ -11,7 +14,7 @@ from course.recipes import JUDGED_MODELS, MUON, with_recipe
 from course.runs import RunConfig, load_data
 from course.wavenet import WaveNetConfig
 from helpers import History, smooth, train
-from tools import experiments
+from tools import experiments, peers
 from tools.experiments import SEEDS, Study, adopt, find_todo, make_studies, time_config
 from tools.stacks import SEEDS_A_STACK
 
@@ -68,16 +71,16 @@ def test_a_proposal_lies_in_the_space_of_the_search():
     assert all(getattr(config, knob) == study.trials[0].params[knob] for knob in stored)
 
 
-@pytest.mark.parametrize("name", ["rows", "ablation"])
+@pytest.mark.parametrize("name", ["rows", "ablation", "peers_search"])
 def test_the_time_of_a_run_grows_with_its_steps(name, monkeypatch):
     steps = []
 
-    def train(model, *data, progress):
+    def train(model, *data, progress, on_step):
         steps.append(data[-1].steps)
         return History(seconds=2.0)
 
-    monkeypatch.setattr(experiments, "train", train)
-    monkeypatch.setattr(experiments, "train_wavenet", train)
+    monkeypatch.setattr(peers, "train", train)
+    monkeypatch.setattr(peers, "train_on_names", train)
     config = next(iter(PLAN[name].variants.values()))
     assert time_config(config) == 2.0 * config.steps / 10
     assert steps == [10, 10]
@@ -147,3 +150,41 @@ def test_complete_stacks_of_stored_runs_are_adopted(monkeypatch):
     left = find_todo({"recipe_lecture": study})
     assert study.variants["flat3"] not in left and study.variants["flat8"] in left
     assert len(left) == SEEDS_A_STACK * (len(study.variants) - 1)
+
+
+def quick_run(config, seed):
+    """A record as run_timed gives it, the better the lower the learning rate."""
+    return {
+        "val": 2.0 + config.lr,
+        "parameters": 1,
+        "config": asdict(config),
+        "core_seconds": 30.0,
+        "versions": {"torch": torch.__version__},
+    }
+
+
+@pytest.mark.filterwarnings("ignore:.*heartbeat")
+def test_the_peers_that_are_run_are_those_that_the_search_has_chosen(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(experiments, "run_timed", quick_run)
+    monkeypatch.setattr(experiments, "RESULTS", tmp_path)
+    monkeypatch.setattr(experiments, "time_config", lambda config: 1.0)
+    only = ["--only", "peers_search", "peers", "--workers", "1"]
+    monkeypatch.setattr(sys, "argv", ["experiments.py", *only])
+    plan = {name: make_studies(SEEDS)[name] for name in only[1:3]}
+    shapes = sum(len(shapes) for shapes in peers.SHAPES.values())
+    trials = len(peers.RECIPES) * shapes
+    runs = len(peers.SHAPES) * peers.FINAL_SEEDS
+    assert len(find_todo(plan)) == trials + runs
+    experiments.main()
+    assert find_todo(plan) == []
+    search = pd.read_json(tmp_path / "peers_search.jsonl", lines=True)
+    found = pd.read_json(tmp_path / "peers.jsonl", lines=True)
+    assert len(search) == trials and set(search["seed"]) == {peers.SEARCH_SEED}
+    assert len(found) == runs and peers.SEARCH_SEED not in set(found["seed"])
+    for variant, config in peers.best_peers(search).items():
+        stored = found.loc[found["variant"] == variant, "config"]
+        assert len(stored) == peers.FINAL_SEEDS
+        assert all(type(config)(**fields) == config for fields in stored)
+        assert config.lr == min(lr for lr, _, _ in peers.RECIPES)  # the lowest val

@@ -4,7 +4,6 @@ import copy
 import math
 import random
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 from torch import Generator, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from tqdm import tqdm
+from unchanged import unchanged
 
 from helpers import (
     END,
@@ -98,28 +98,16 @@ def all_equal(tensors, others):
     return all(torch.equal(a, b) for a, b in zip(tensors, others, strict=True))
 
 
-@contextmanager
 def untouched(*tensors):
     """Fails if the block changes a global state, or one of the tensors."""
 
-    def state():
+    def own():
         return {
-            "torch's random numbers": torch.get_rng_state().tolist(),
-            "Python's random numbers": random.getstate(),
-            "threads": torch.get_num_threads(),
-            "grad mode": torch.is_grad_enabled(),
-            "data type": torch.get_default_dtype(),
             "open progress bars": len(tqdm._instances),
             "tensors": [tensor.tolist() for tensor in tensors],
         }
 
-    before = state()
-    try:
-        yield
-    finally:
-        after = state()
-        changed = [name for name in before if after[name] != before[name]]
-        assert not changed, changed
+    return unchanged(own)
 
 
 # ---- Names, vocabulary, splits -----------------------------------------------------
@@ -145,12 +133,12 @@ def test_a_file_without_names_is_refused(tmp_path, content):
     path = tmp_path / "names.txt"
     path.write_bytes(content)
     cure = "put one name on each line"
-    with pytest.raises(ValueError, match=rf"names\.txt holds no name: {cure}"):
+    with pytest.raises(ValueError, match=rf"names\.txt contains no names: {cure}"):
         load_names(path)
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    message = r"no names file at .*nowhere\.txt: give a UTF-8 file, one name a line"
+    message = r"no names file at .*nowhere\.txt: give a UTF-8 file with one name"
     with pytest.raises(ValueError, match=message):
         load_names(tmp_path / "nowhere.txt")
 
@@ -576,7 +564,7 @@ def test_another_norm_takes_the_place_of_each_batchnorm_and_changes_no_weight():
 
 # ---- Training ----------------------------------------------------------------------
 class Recording(Sequential):
-    """A model that writes down the first number of every window it sees in training."""
+    """A model that records the first number of every window it sees in training."""
 
     def __init__(self, *layers):
         super().__init__(*layers)

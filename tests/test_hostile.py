@@ -23,6 +23,7 @@ from course.convolution import *
 from course.costs import *
 from course.diagrams.blocks import draw_block, draw_gradients
 from course.diagrams.likely import draw_characters, draw_kinds
+from course.diagrams.charts import draw_correlations, draw_costs
 from course.diagrams.memory import draw_memory
 from course.diagrams.norms import draw_cubes, draw_ladder
 from course.diagrams.pairs import draw_pairs
@@ -118,7 +119,7 @@ LIST = "give a list of names"
 TABLE = [
     # A names file
     ("load_names('nowhere.txt')", "no names file at nowhere.txt: give a UTF-8 file"),
-    ("load_names(FILES)", "is a folder: give a UTF-8 file, one name a line"),
+    ("load_names(FILES)", "is a folder: give a UTF-8 file with one name per"),
     ("load_names('x' * 5000)", "cannot be read|no names file"),
     ("load_names('a\\0b')", "no names file"),
     ("load_names(FILES / 'utf16.txt')", "utf16.txt is in UTF-16.*encoding UTF-8"),
@@ -130,11 +131,11 @@ TABLE = [
     ("load_names(FILES / 'picture.png')", "picture.png is .*encoding UTF-8"),
     (
         "load_names(FILES / 'empty.txt')",
-        "empty.txt holds no name: put one name on each",
+        "empty.txt contains no names: put one name on each",
     ),
     (
         "load_names(FILES / 'blank.txt')",
-        "blank.txt holds no name: put one name on each",
+        "blank.txt contains no names: put one name on each",
     ),
     ("load_names(3)", "path is 3: give the path of a names file"),
     ("load_names(None)", "path is None: give the path of a names file"),
@@ -143,7 +144,7 @@ TABLE = [
     # A list of names and its vocabulary
     ("Vocab('emma')", "names is the text 'emma': give a list of names"),
     ("Vocab([])", "names is empty: give one name or more"),
-    ("Vocab([''])", "names hold no character: give one name or more"),
+    ("Vocab([''])", "names has no characters: give one name or more"),
     ("Vocab(5)", "names is 5: give a list of names"),
     ("Vocab(None)", "names is None: give a list of names"),
     ("Vocab(b'emma')", "names is b'emma': give a list of names"),
@@ -371,9 +372,9 @@ TABLE = [
     ("train(TREE, X[:, 0], Y, CONFIG)", "cannot read a tensor.*with the block_size"),
     ("train(TREE, FAR_X, FAR_Y, CONFIG)", "cannot read a tensor.*and the vocabulary"),
     ("train(TREE, X - 1, Y, CONFIG)", "cannot read a tensor.*and the vocabulary"),
-    ("train(TREE, X, Y + V, CONFIG)", r"Y holds \d+, the model has 0 to \d+: build it"),
-    ("train(TREE, X, Y - 5, CONFIG)", r"Y holds -\d, the model has 0 to \d+: build it"),
-    ("train(TREE, X.to('meta'), Y, CONFIG)", r"it has no numbers, .*device\(\"cpu\"\)"),
+    ("train(TREE, X, Y + V, CONFIG)", r"Y contains \d+, but the model knows 0 to \d+"),
+    ("train(TREE, X, Y - 5, CONFIG)", r"Y contains -\d, but the model knows 0 to \d+"),
+    ("train(TREE, X.to('meta'), Y, CONFIG)", r"it has no numbers; .*device\(\"cpu\"\)"),
     ("train(TREE, X, Y, 100)", r"config is 100: give a config, such as TrainConfig"),
     ("train(TREE, X, Y, {'steps': 100})", "config is {'steps': 100}: give a config"),
     (
@@ -433,7 +434,7 @@ TABLE = [
     ("evaluate(TREE, FAR_X, FAR_Y)", "cannot read a tensor.*and the vocabulary"),
     (
         "evaluate(TREE, X, torch.where(Y == 0, -100, Y))",
-        "Y holds -100: give a target of 0",
+        "Y contains -100: give a target of 0",
     ),
     ("evaluate(TREE, X, Y, batch_size=0)", f"batch_size is 0: {WHOLE}"),
     ("evaluate(TREE, X, Y, batch_size=2.5)", f"batch_size is 2.5: {WHOLE}"),
@@ -479,7 +480,7 @@ TABLE = [
         "sample(NET, VOCAB, 8, generator=GENERATOR)",
         r"logits \(1, 8, \d+\) for a window",
     ),
-    ("sample(DIVERGED, VOCAB, 8, generator=GENERATOR)", "answers nan, .*learning rate"),
+    ("sample(DIVERGED, VOCAB, 8, generator=GENERATOR)", "gives nan, .*learning rate"),
     ("sample(TREE, VOCAB, 8, generator=42)", "generator is 42: give torch.Generator"),
     ("sample(TREE, NAMES, 8)", "vocab is .*: give a Vocab, such as Vocab"),
     ("sample(VOCAB, TREE, 8)", "model is a Vocab: give a model, such as build_tree"),
@@ -516,7 +517,7 @@ TABLE = [
     ("CONV(zeros(1, 4, 2), [])", r"queues is \[\]: give a dict, {} for a new name"),
     ("UNPADDED(zeros(1, 1, 1))", "1 positions are too few: give"),
     ("CONV.before('emma')", "x is 'emma': give a torch tensor"),
-    ("with_queue(CONV, zeros(2, 1, 2), QUEUES_OF_ONE)", "the queue holds .*begin anew"),
+    ("with_queue(CONV, zeros(2, 1, 2), QUEUES_OF_ONE)", "but the queue has .*start ag"),
     (
         "with_queue(CONV, zeros(1, 2), {})",
         r"x is a tensor \(1, 2\).* with 3 dimensions",
@@ -675,8 +676,8 @@ TABLE = [
     ("interval([1.0, None])", "values is of type object: give a list or a column of"),
     ("interval([1.0, 2.0], 95)", "level is 95: give a number above 0 and below 1"),
     ("sign_flip([])", "differences is empty: give a list or a column of numbers,"),
-    ('sign_flip([float("nan")])', "differences holds nan or inf: leave these runs out"),
-    ("sign_flip([1.0] * 40)", "differences are 40: give 20 at most, or call paired_p"),
+    ('sign_flip([float("nan")])', "differences contains nan or inf: leave these runs"),
+    ("sign_flip([1.0] * 40)", "differences has 40 numbers: give 20 at most, or call p"),
     ('sign_flip("abc")', "differences is 'abc': give a list or a column of numbers"),
     ("paired_p([])", "differences is empty: give a list or a column of numbers,"),
     ("paired_p(None)", "differences is None: give a list or a column of numbers"),
@@ -690,12 +691,12 @@ TABLE = [
     ),
     (
         'compare([], "a")',
-        "results is \\[\\]: give a table as run_study or load_results",
+        "results is \\[\\]: give a table from run_study or load_results",
     ),
     ('compare(RESULTS, "a", alpha=5)', "alpha is 5: give a number above 0 and below 1"),
     (
         'compare(pd.concat([RESULTS, RESULTS]), "a")',
-        "results hold the run \\{'variant': 'a', 'seed': np\\.int64\\(0\\)\\}",
+        "results has the run \\{'variant': 'a', 'seed': np\\.int64\\(0\\)\\}",
     ),
     (
         "judge_pairs([], 0.05)",
@@ -703,11 +704,11 @@ TABLE = [
     ),
     (
         "seeds_needed([1.0])",
-        "differences are 1 with the mean 1: give two or more, their",
+        "differences has length 1 and mean 1: give two or more, with",
     ),
     (
         "seeds_needed([0.0, 0.0])",
-        "differences are 2 with the mean 0: give two or more, their",
+        "differences has length 2 and mean 0: give two or more, with",
     ),
     (
         "seeds_needed([1.0, 2.0], power=80)",
@@ -717,7 +718,7 @@ TABLE = [
         'plot_runs(RESULTS, metric="loss")',
         "unknown metric 'loss': choose one of \\['val'\\]",
     ),
-    ("plot_runs(None)", "results is None: give a table as run_study or load_results"),
+    ("plot_runs(None)", "results is None: give a table from run_study or load_res"),
     ('count_ngrams("emma", VOCAB)', "names is the text 'emma': give a list of names"),
     (
         'count_ngrams(["Emma"], VOCAB)',
@@ -789,7 +790,7 @@ TABLE = [
     ("WaveNet(TINY, VOCAB)", "vocab_size is a Vocab: give a whole number, 1 or more"),
     (
         "WaveNet(TINY, V, generator=3)",
-        "generator is 3: give torch\\.Generator\\(\\)\\.manual_seed\\(42\\), say",
+        "generator is 3: give torch\\.Generator\\(\\)\\.manual_seed\\(42\\), for",
     ),
     (
         "WAVENET(X.float())",
@@ -861,11 +862,11 @@ TABLE = [
     ("run_wavenet(TINY, 0, keep=5)", "path is 5: give the path of a \\.npz file"),
     (
         "run_wavenet(TINY, 0, keep=FILES)",
-        "is no \\.npz file: give a path that ends in \\.npz",
+        "is not a \\.npz file: give a path that ends in \\.npz",
     ),
     (
         "save_weights(WAVENET, FILES)",
-        "is no \\.npz file: give a path that ends in \\.npz",
+        "is not a \\.npz file: give a path that ends in \\.npz",
     ),
     ("save_weights(WAVENET, 5)", "path is 5: give the path of a \\.npz file"),
     (
@@ -874,7 +875,7 @@ TABLE = [
     ),
     (
         'save_weights(WAVENET, FILES / "none" / "w.npz")',
-        "/none is no folder: make it, or give another path",
+        "/none is not a folder: make it or give another path",
     ),
     (
         'load_weights(WAVENET, FILES / "none.npz")',
@@ -891,7 +892,7 @@ TABLE = [
     ),
     (
         'run_study("t", {}, [0], run)',
-        "0 variants: give \\{name: config\\}, or a list of names of the",
+        "variants is empty: give \\{name: config\\}, or a list of names of the",
     ),
     (
         'run_study("t", {"a": RunConfig()}, [], run)',
@@ -911,7 +912,7 @@ TABLE = [
     ),
     (
         'run_study("t", {"a": RunConfig()}, 3, run)',
-        "seeds is 3: give one or more whole numbers from 0 up, as",
+        "seeds is 3: give one or more whole numbers from 0 up, such as",
     ),
     (
         'run_study("t", {"a": 5}, [0], run)',
@@ -936,11 +937,11 @@ TABLE = [
     ),
     (
         'run_study("t", {"a": RunConfig()}, [0], None)',
-        "None has no name by which its runs could be known: give a",
+        "None has no name that could identify its runs: give a",
     ),
     (
         'run_study("t", {"a": RunConfig()}, [0], lambda c, s: {})',
-        "has no name by which its runs could be known: give a",
+        "has no name that could identify its runs: give a",
     ),
     (
         'run_study("t", {"a": RunConfig()}, [0], run, workers=0)',
@@ -981,6 +982,16 @@ TABLE = [
     ),
     ("draw_memory('emmaem')", f"block_size is 6: {TREES}"),
     ("draw_memory('emma', channels=0)", f"channels is 0: {WHOLE}"),
+    ("draw_correlations(None)", "correlations is None: give a torch tensor"),
+    (
+        "draw_correlations(torch.zeros(2, 3))",
+        r"correlations has the shape \(2, 3\): give torch.corrcoef of a row for each",
+    ),
+    (
+        "draw_costs(None, 'costs', unit='s')",
+        "panels is no dict with a panel or more: g",
+    ),
+    ("draw_costs({'a': 1}, 'costs', unit='s')", r"panels\['a'\] is no pair of tables"),
     ("draw_cubes(None, BatchNorm1d)", r"before is None: give a function, without \(\)"),
     (
         "draw_cubes(BatchNorm1d, BatchNorm1d, shape=(1, 4, 68))",

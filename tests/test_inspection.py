@@ -1,7 +1,5 @@
 """course.inspection and course.drawings: they look, and change nothing."""
 
-import random
-from contextlib import contextmanager
 from io import BytesIO
 
 import matplotlib
@@ -10,6 +8,7 @@ import pytest
 import torch
 from matplotlib.image import imread
 from torch import Generator
+from unchanged import unchanged
 
 from course import drawings
 from course.drawings import (
@@ -61,31 +60,17 @@ def tensors(model):
     return found
 
 
-@contextmanager
 def untouched(model=None):
     """Fails if the block changes a global state, or the model."""
 
-    def state():
-        found = {
-            "torch's random numbers": torch.get_rng_state().tolist(),
-            "Python's random numbers": random.getstate(),
-            "threads": torch.get_num_threads(),
-            "grad mode": torch.is_grad_enabled(),
-            "data type": torch.get_default_dtype(),
-            "settings of figures": dict(plt.rcParams),
-        }
+    def own():
+        found = {"settings of figures": dict(plt.rcParams)}
         if model:
             found["modes"] = modes(model)
             found["tensors"] = [(t.dtype, t.tolist()) for t in tensors(model)]
         return found
 
-    before = state()
-    try:
-        yield
-    finally:
-        after = state()
-        changed = [name for name in before if after[name] != before[name]]
-        assert not changed, changed
+    return unchanged(own)
 
 
 class Broken(Sequential):

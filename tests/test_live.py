@@ -1,10 +1,9 @@
-"""The live explorers without a browser: weights as bytes, traits, trainings, pictures.
+"""The live explorers without a browser: weights as bytes, traits, pictures of the tree.
 
 tests/browser/test_live.py compares what their scripts show with what Python computes.
 """
 
 import json
-import threading
 from io import BytesIO
 
 import matplotlib.pyplot as plt
@@ -24,7 +23,6 @@ from helpers import (
     Linear,
     Sequential,
     Tanh,
-    Vocab,
     build_dataset,
     build_flat,
     build_tree,
@@ -34,12 +32,6 @@ from helpers import (
 )
 
 NAMES = ["diondr", "emma", "a", "", "christopher", "zzyzx"]
-PATIENCE = 60  # seconds that a training may take before a test gives up
-
-
-@pytest.fixture(scope="module")
-def vocab():
-    return load_splits()[0]
 
 
 @pytest.fixture
@@ -197,7 +189,7 @@ def test_a_stored_model_has_the_loss_that_it_says(cell, vocab):
 
 
 def test_the_stored_losses_are_those_of_the_grid():
-    """The same runs; another processor rounds otherwise."""
+    """The same runs; another processor rounds differently."""
     grid = load_results("grid")
     first = grid[grid["seed"] == 0].set_index("variant")["val"]
     for architecture, block_size, hidden in stored.cells():
@@ -296,41 +288,6 @@ def test_flat_and_tree_of_equal_size(tree):
     assert packing.unpack(tree.flat)[1]["hidden"] == 256
 
 
-def test_other_names_have_untrained_models_only():
-    explorer = TreeExplorer(Vocab(["zoé", "anna"]))
-    assert packing.unpack(explorer.tree)[1]["trained"] == 0
-    explorer.name = "zoe\u0301"
-    assert explorer.name == "zoé"
-    explorer.hear(explorer, {"do": "train", "which": "tree"}, [])
-    explorer.runner.wait()
-    assert "data/names.txt" in explorer.training["status"]
-
-
-WRONG = [
-    ("name", "mar1e", "holds the unknown"),
-    ("name", "a.b", "holds the end mark"),
-    ("name", "<i>", "holds the unknown"),
-    ("name", "a" * 21, "has 21 characters: type at most 20 characters"),
-    ("block_size", 6, "2, 4, 8, 16"),
-    ("hidden", 7, "8 or more and 256 at most"),
-    ("hidden", 257, "8 or more and 256 at most"),
-]
-
-
-@pytest.mark.parametrize("option, value, words", WRONG, ids=lambda it: str(it)[:9])
-def test_a_wrong_setting_is_refused_and_nothing_changes(tree, option, value, words):
-    before = getattr(tree, option), tree.tree
-    with pytest.raises(ValueError, match=words):
-        setattr(tree, option, value)
-    assert (getattr(tree, option), tree.tree) == before
-
-
-@pytest.mark.parametrize("name", ["Emma", " emma", "EMMA \t"])
-def test_spaces_around_a_name_and_capitals_change_nothing(tree, name):
-    tree.name = name
-    assert tree.name == "emma"
-
-
 def test_a_wrong_argument_is_refused():
     with pytest.raises(TypeError, match="give a Vocab"):
         TreeExplorer(["emma"])
@@ -356,103 +313,6 @@ def test_the_base_class_is_not_to_be_shown():
     for what in ("settings", "picture", "alt"):
         with pytest.raises(NotImplementedError):
             getattr(Explorer(), what)()
-
-
-# ---- Trainings ----------------------------------------
-@pytest.fixture
-def quick(tree):
-    """An explorer whose trainings are short, of the smallest models."""
-    tree.steps = 60
-    tree.block_size = 2
-    tree.hidden = 8
-    yield tree
-    tree.runner.stop()
-    tree.runner.wait()
-
-
-def press(explorer, **content):
-    explorer.hear(explorer, content, [])
-
-
-def test_a_training_sends_new_weights_and_its_curve(quick):
-    seen = []
-    quick.observe(lambda change: seen.append(change["new"]), "tree")
-    before = quick.probabilities("tree")
-    press(quick, do="train", which="tree")
-    quick.runner.wait()
-    assert len(seen) == 60 // 25 + 1  # every 25 steps, and at the end
-    (run,) = quick.training["runs"]
-    assert len(run["losses"]) == 2
-    assert run["losses"][1] < run["losses"][0] < 3.4
-    assert not quick.training["running"]
-    assert "Trained after 60 steps" in quick.training["status"]
-    about = packing.unpack(quick.tree)[1]
-    assert about["trained"] == 60 and len(about["samples"]) == 5
-    assert 2 < about["val"] < 3.3
-    assert (quick.probabilities("tree") - before).abs().max() > 0.01
-
-
-def test_what_was_trained_stays_when_a_slider_comes_back(quick):
-    press(quick, do="train", which="flat")
-    quick.runner.wait()
-    trained = quick.flat
-    quick.hidden = 9
-    assert quick.flat != trained
-    quick.hidden = 8
-    assert quick.flat == trained
-    assert packing.unpack(quick.tree)[1]["trained"] == 0
-
-
-def test_a_slider_that_moves_meanwhile_keeps_its_own_weights(quick):
-    quick.steps = 2000
-    press(quick, do="train", which="tree")
-    quick.hidden = 10
-    quick.runner.stop()
-    quick.runner.wait()
-    assert packing.unpack(quick.tree)[1]["hidden"] == 10
-    assert packing.unpack(quick.trained["tree", 2, 8])[1]["hidden"] == 8
-
-
-def test_a_second_press_starts_nothing_and_stop_ends_the_run(quick):
-    quick.steps = 100_000
-    press(quick, do="train", which="tree")
-    first = quick.runner.thread
-    press(quick, do="train", which="flat")
-    assert quick.runner.thread is first
-    assert quick.which == "tree"
-    press(quick, do="stop")
-    first.join(PATIENCE)
-    assert not first.is_alive()
-    assert "Stopped after" in quick.training["status"]
-    assert len(quick.runs) == 1
-
-
-def test_an_error_is_shown_and_another_run_can_begin(quick, monkeypatch):
-    seen = []
-    monkeypatch.setattr(threading, "excepthook", seen.append)
-
-    def broken(*arguments, **options):
-        raise ValueError("no room")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("course.explorers.tree.train", broken)
-        press(quick, do="train", which="tree")
-        quick.runner.wait()
-    assert quick.training["status"] == "no room"
-    assert seen
-    press(quick, do="train", which="tree")
-    quick.runner.wait()
-    assert "Trained after 60 steps" in quick.training["status"]
-
-
-def test_two_curves_are_kept_in_view(quick):
-    quick.steps = 25
-    for which in ("tree", "flat", "tree"):
-        press(quick, do="train", which=which)
-        quick.runner.wait()
-    shown = quick.training["runs"]
-    assert [run["name"] for run in shown] == ["flat", "tree"]
-    assert [run["isLast"] for run in shown] == [False, True]
 
 
 # ---- The tree alone ----------------------------------------

@@ -7,13 +7,7 @@ import pytest
 from course import fusions as fusions_module
 from course.explorers.reuse import ReuseExplorer, needed
 from course.fusions import characters_of, fusions, kind_of
-from course.runs import load_splits
 from helpers import Vocab
-
-
-@pytest.fixture(scope="module")
-def vocab():
-    return load_splits()[0]
 
 
 @pytest.fixture
@@ -68,33 +62,6 @@ def test_the_script_may_change_name_and_character_at_once(reuse):
     assert (reuse.name, reuse.character) == ("christopher", 12)
     reuse.set_state({"character": 4, "name": "eve"})
     assert (reuse.name, reuse.character) == ("eve", 4)
-
-
-WRONG = [
-    ("name", "mar1e", "holds the unknown"),
-    ("name", "a.b", "holds the end mark"),
-    ("name", "<i>", "holds the unknown"),
-    ("name", "m😀", "holds the unknown"),
-    ("name", "a" * 21, "has 21 characters: type at most 20 characters"),
-    ("name", "a" * 10_000, "has 10,000 characters: type at most 20 characters"),
-    ("block_size", 6, "2, 4, 8, 16"),
-    ("character", 0, "1 or more and 8 at most"),
-    ("character", 9, "1 or more and 8 at most"),
-]
-
-
-@pytest.mark.parametrize("option, value, words", WRONG, ids=lambda it: str(it)[:9])
-def test_a_wrong_setting_is_refused_and_nothing_changes(reuse, option, value, words):
-    before = repr(reuse)
-    with pytest.raises(ValueError, match=words):
-        setattr(reuse, option, value)
-    assert repr(reuse) == before
-
-
-@pytest.mark.parametrize("name", ["Emma", " emma", "EMMA \t"])
-def test_spaces_around_a_name_and_capitals_change_nothing(reuse, name):
-    reuse.name = name
-    assert reuse.name == "emma"
 
 
 def test_a_composed_and_a_decomposed_accent_are_one_character():

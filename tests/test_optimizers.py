@@ -135,7 +135,7 @@ def test_muon_equals_torchs_but_for_its_bfloat16(shape):
 
 # ---- Who gets which optimizer ----------------------------------------------------
 def names_of(groups, model):
-    """{group: places of the model's parameters in it}."""
+    """{group: indices of the model's parameters in it}."""
     places = {id(p): i for i, p in enumerate(model.parameters())}
     return {
         kind: sorted(places[id(p)] for p in group) for kind, group in groups.items()

@@ -1,7 +1,8 @@
 """What the project's files promise one another: pins in one place, the layout, numbers
-in prose that stand in the notebooks, no paths of one machine."""
+in prose that occur in the notebooks, and no paths of one machine."""
 
 import ast
+import json
 import re
 import subprocess
 import tomllib
@@ -187,6 +188,11 @@ def test_python_version_is_the_same_everywhere():
         assert f'python-version: "{python}"' in read(
             f".github/workflows/{workflow}.yml"
         )
+    container = json.loads(read(".devcontainer/devcontainer.json"))
+    assert container["image"].endswith(f"python:{python}")
+    prefix = "Programming Language :: Python :: "
+    named = [name.removeprefix(prefix) for name in PROJECT["classifiers"]]
+    assert named[0] == python
 
 
 # ---- Hosts and paths -----------------------------------------------------------------

@@ -27,7 +27,7 @@ TINY = RunConfig(steps=3, hidden=8, embedding_dim=2, block_size=4)
 
 @pytest.fixture(scope="module", autouse=True)
 def few_names():
-    """A tenth of the names stand for all of them; equal names stay together."""
+    """A tenth of the names represents all of them; equal names stay together."""
     names = [name for name in load_names() if zlib.crc32(name.encode()) % 10 == 0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs, "load_names", lambda: names)

@@ -687,8 +687,8 @@ def test_an_unsigned_trial_is_dead_after_ten_seconds():
     [
         (["tree", "bush"], [0], r"unknown variants \['bush'\]: choose from \['flat3',"),
         (["tree", "bush"], [0], r"'tree_large'\], or give \{name: config\}"),
-        ([], [0], "0 variants: give {name: config}, or a list of names"),
-        ({}, [0], "0 variants: give {name: config}, or a list of names"),
+        ([], [0], "variants is empty: give {name: config}, or a list"),
+        ({}, [0], "variants is empty: give {name: config}, or a list"),
         (THREE, [], r"seeds is empty: give one or more whole numbers from 0 up"),
         (THREE, [0, -1], "a seed is -1: give a whole number, 0 or more"),
     ],

@@ -43,7 +43,7 @@ HERE = {"workers": 1, "progress": False}
 
 @pytest.fixture(autouse=True)
 def journal(tmp_path, monkeypatch):
-    """A journal of the test's own, no server, and nothing that is waited for long."""
+    """A journal of the test's own, no server, and only short waits."""
     monkeypatch.setattr(storage, "JOURNAL", tmp_path / "test.journal")
     monkeypatch.delenv(storage.SERVER, raising=False)
     monkeypatch.setattr(storage, "SECONDS_OF_SILENCE", 0.1)
@@ -126,7 +126,8 @@ def test_a_version_stands_for_the_source_and_the_reader_is_told(define, capsys):
     edited = define(RUN.replace("1.0", "2.0"))
     assert value_of(edited.run, version="a") == 1.0  # hours are not thrown away
     told = capsys.readouterr().out
-    assert "t: 1 finished runs are kept, though since then mine.run has changed" in told
+    kept = "t: 1 finished runs are kept, although since then mine.run has changed"
+    assert kept in told
     assert "give another version" in told
     assert value_of(edited.run, version="b") == 2.0
     assert value_of(edited.run) == 2.0
@@ -183,7 +184,7 @@ def test_of_another_torch_the_reader_is_told(monkeypatch, capsys):
     run_study("naps", TWO, [0, 1], nap, **HERE)
     monkeypatch.setattr(identity, "version", lambda package: "2.13.0")
     assert vals(run_study("naps", TWO, [0, 1], nap, **HERE)) == EXPECTED
-    assert "4 finished runs are kept, though since then torch 2.12.0 is now 2.13.0" in (
+    assert "4 finished runs are kept, although since then torch 2.12.0 is" in (
         capsys.readouterr().out
     )
 
@@ -206,7 +207,7 @@ def propose(trial):
     return Size(trial.suggest_int("hidden", 1, 9))
 
 
-NAMELESS = "has no name by which its runs could be known: give a function that def"
+NAMELESS = "has no name that could identify its runs: give a function defined"
 
 
 @pytest.mark.parametrize(
@@ -220,7 +221,7 @@ NAMELESS = "has no name by which its runs could be known: give a function that d
         (print, NAMELESS),
         (None, NAMELESS),
         ("nap", NAMELESS),
-        (closed_over(1.0), "uses value of the function around it, .* field of the con"),
+        (closed_over(1.0), "uses value from the function around it, .* field of the c"),
         (eval("lambda: 0"), NAMELESS),
     ],
 )
@@ -264,7 +265,7 @@ WRONG = [
     ({"seeds": [None]}, "a seed is None: give a whole number"),
     ({"seeds": np.array([0.5])}, "a seed is .*0.5.*: give a whole number"),
     ({"seeds": "012"}, "seeds is '012': give one or more whole numbers"),
-    ({"seeds": 4}, r"seeds is 4: .* as range\(4\)"),
+    ({"seeds": 4}, r"seeds is 4: .* such as range\(4\)"),
     ({"seeds": None}, "seeds is None: give one or more"),
     ({"seeds": []}, "seeds is empty: give one or more"),
     ({"workers": 0}, "workers is 0: give a whole number, 1 or more"),
@@ -331,11 +332,11 @@ def gives(record):
     [
         (
             {"loss": 1.0},
-            r"a record without 'val', the loss: it has \['loss'\]",
+            r"a record without the loss 'val': it has \['loss'\]",
         ),
-        ({}, "run gave a record without 'val'"),
-        (1.0, "run gave a float: give a dict with the loss as 'val'"),
-        (None, "run gave a NoneType: give a dict"),
+        ({}, "run returned a record without the loss 'val'"),
+        (1.0, "run returned a float: give a dict with the loss as 'val'"),
+        (None, "run returned a NoneType: give a dict"),
         ({"val": None}, "whose 'val' is None: give a number"),
         ({"val": "2.0"}, "whose 'val' is '2.0': give a number"),
         ({"val": True}, "whose 'val' is True: give a number"),

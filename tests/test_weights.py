@@ -48,7 +48,7 @@ def refused(path, words, model=None):
     assert numbers(model) == before
 
 
-# ---- What is no file of weights ------------------------------------------------------
+# ---- What is not a file of weights ---------------------------------------------------
 def test_nothing_at_the_path(tmp_path):
     refused(tmp_path / "w.npz", "no weights at .*w.npz: give a file that save_weights")
 
@@ -62,31 +62,31 @@ def test_a_folder(tmp_path):
 )
 def test_no_archive(tmp_path, content):
     (tmp_path / "w.npz").write_bytes(content)
-    refused(tmp_path / "w.npz", "holds no weights .*: it is damaged, or something else")
+    refused(tmp_path / "w.npz", "contains no weights .*: it is damaged or something")
 
 
 def test_one_array_alone(tmp_path):
     np.save(tmp_path / "w.npy", np.zeros(3))
-    refused(tmp_path / "w.npy", "holds no weights")
+    refused(tmp_path / "w.npy", "contains no weights")
 
 
 def test_pickled_arrays(tmp_path):
     np.savez(tmp_path / "w.npz", np.array([{"a": 1}], dtype=object))
-    refused(tmp_path / "w.npz", "holds no weights .*allow_pickle=False")
+    refused(tmp_path / "w.npz", "contains no weights .*allow_pickle=False")
 
 
 @pytest.mark.parametrize("kind", [int, bool, complex, np.float16, ">f4", "U3"])
 def test_numbers_of_another_kind(path, kind):
     arrays = [np.zeros(p.shape, dtype=kind) for p in network().parameters()]
     np.savez(path, *arrays)
-    refused(path, "holds numbers of the kind")
+    refused(path, "has numbers of the type")
 
 
 def test_a_file_that_is_cut_off_anywhere(path):
     whole = path.read_bytes()
     for length in range(0, len(whole), 97):
         path.write_bytes(whole[:length])
-        refused(path, "holds no weights")
+        refused(path, "contains no weights")
 
 
 def test_bytes_that_have_changed_are_seen_or_change_nothing(path):
@@ -118,15 +118,15 @@ def test_missing_arrays(path):
     arrays = arrays_of(path)
     del arrays["arr_1"]
     np.savez(path, **arrays)
-    refused(path, "holds no arr_1, but .'arr_0'.*'arr_2'")
+    refused(path, "has no arr_1, but .'arr_0'.*'arr_2'")
     del arrays["arr_0"]
     np.savez(path, **arrays)
-    refused(path, "holds no arr_0, but")
+    refused(path, "has no arr_0, but")
 
 
 def test_other_names(path):
     np.savez(path, weight=np.zeros(3))
-    refused(path, "holds no arr_0, but .'weight'")
+    refused(path, "has no arr_0, but .'weight'")
 
 
 # ---- Weights of another model --------------------------------------------------------
@@ -241,8 +241,8 @@ def test_a_new_file_takes_the_place_of_an_old_one(path):
 WRONG_PATHS = {
     "w.pt": "ends in .npz",
     "w": "ends in .npz",
-    "none/w.npz": "none is no folder",
-    "file/w.npz": "file is no folder",
+    "none/w.npz": "none is not a folder",
+    "file/w.npz": "file is not a folder",
     "folder.npz": "is a folder",
 }
 

@@ -1,9 +1,9 @@
-"""Times the lecture's recipe and our quickest on the same models, and what else has a
-clock.
+"""Times the lecture's recipe and our quickest one on the same models, and everything
+else that the course says something about the speed of.
 
-Prints tables and writes bench.json. Takes some five minutes; other work on the machine
-disturbs it. Notebooks print times and assert none: the bands that are expected are
-here, printed beside what was measured.
+Prints tables and writes bench.json. It takes about five minutes, and other work on the
+machine disturbs it. Notebooks print times but assert none. The expected bands are here,
+and are printed next to what was measured.
 """
 
 import json
@@ -29,11 +29,11 @@ OUT = Path(__file__).parents[1] / "bench.json"
 
 LECTURE = RECIPES["lecture"]
 TIMED_STEPS = (
-    2_000  # of the lecture's 200,000: half before our run of the model, half after it
+    2_000  # of the lecture's 200,000: half before our training of a model, half after
 )
 WARM_UP_STEPS = 200
 
-# Where times are expected on any machine: a number of bench.json, from, to.
+# Bands that are expected on any machine: the name in bench.json, from, to.
 BANDS = {
     "sampling_speedup": (10, 200),
     "harness_scaling": (1.2, 2.2),
@@ -42,8 +42,8 @@ BANDS = {
     "training_speedup_64": (1.5, 20),
     "wavenet_queue_speedup": (1.5, 15),
 }
-MEASURED_OVER_COUNTED = (1 / 5, 5)  # of each speed-up by the convolution or the queues
-CONTEXT_1024 = {  # the same, for contexts of 1,024 characters
+MEASURED_OVER_COUNTED = (1 / 5, 5)  # for each speed-up by the convolution or the queues
+CONTEXT_1024 = {  # bands for contexts of 1,024 characters
     "cached_speedup": (10, 300),
     "cached_generation_scaling": (1.2, 15),
     "tree_generation_scaling": (30, 1000),
@@ -54,7 +54,7 @@ CONTEXT_1024 = {  # the same, for contexts of 1,024 characters
 def lecture_steps(
     model: Sequential, X: Tensor, Y: Tensor, steps: int, *, generator: Generator
 ) -> None:
-    """The lecture's loop. Its rate falls to a tenth at step 150,000: the same time."""
+    """The lecture's loop; its drop in learning rate, left out, changes no time."""
     parameters = model.parameters()
     losses = []
     for _ in range(steps):
@@ -71,7 +71,7 @@ def lecture_steps(
 def time_model(name: str) -> tuple[dict, Sequential]:
     """Half of the lecture's steps, our whole training, then the other half.
 
-    So neighbours in time are compared. Gives what was measured, and our model.
+    In this order both meet the same conditions. Returns the measurements and our model.
     """
     config = LECTURE_MODELS[name]
     vocab, data = load_data(config.block_size)
@@ -105,7 +105,7 @@ def time_model(name: str) -> tuple[dict, Sequential]:
 
 # ---- The machine ---------------------------------------------------------------------
 def processor() -> str:
-    """The processor's name as far as the system tells it."""
+    """The processor's name, as far as the system reveals it."""
     if sys.platform == "darwin":
         command = ["sysctl", "-n", "machdep.cpu.brand_string"]
         done = subprocess.run(command, capture_output=True, encoding="utf-8")
@@ -130,7 +130,7 @@ def machine() -> dict[str, str | int | None]:
 
 
 def peak_memory_mb() -> float | None:
-    """The most memory this process has had; None where Python cannot tell (Windows)."""
+    """The most memory this process has used; None if Python cannot tell (Windows)."""
     try:
         import resource
     except ImportError:
@@ -167,7 +167,7 @@ def main() -> None:
 
 
 def report(result: dict) -> None:
-    """The same numbers for a reader."""
+    """Prints the numbers as tables."""
     formats = {
         "parameters": "{:,.0f}".format,
         "lecture_seconds": "{:,.0f}".format,
@@ -189,7 +189,7 @@ def report(result: dict) -> None:
 
 
 def speedups(result: dict) -> pd.DataFrame:
-    """How much faster than the tree, by context."""
+    """How many times faster than the tree, by context."""
     columns = {}
     for what in ("conv_speedup", "cached_speedup"):
         for kind in ("counted", "measured"):
@@ -199,7 +199,7 @@ def speedups(result: dict) -> pd.DataFrame:
 
 
 def in_bands(result: dict) -> pd.DataFrame:
-    """Each number that has a band, and whether it is inside."""
+    """Each number that has a band, and whether it is inside the band."""
     rows = []
     for what, band in BANDS.items():
         rows.append((what, result[what], *band))

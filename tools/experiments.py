@@ -1,9 +1,8 @@
-"""Runs the studies whose results are stored under data/results/, one JSON line a run.
+"""Runs the studies whose results are in data/results/, with one JSON line per run.
 
-`make experiments` runs them from nothing, or goes on with what it had begun.
+`make experiments` runs them from scratch, or continues what it has begun.
 `make seeds SEEDS=24` keeps the stored results and adds seeds to the comparisons.
-ONLY="ablation rows" chooses among the studies. `course.comparisons.load_results` reads
-a file.
+ONLY="ablation rows" chooses studies. `course.comparisons.load_results` reads a file.
 """
 
 import argparse
@@ -24,11 +23,13 @@ from course.checks import check_integer
 from course.comparisons import RESULTS, load_results
 from course.explorers.stored import make_explorer_grid, run_and_pack
 from course.identity import release
+from course.peers import PeerConfig, run_timed
 from course.recipes import JUDGED_MODELS, RECIPES, with_recipe
-from course.runs import LECTURE_MODELS, RunConfig, load_data, load_splits, run
+from course.runs import LECTURE_MODELS, RunConfig, run
 from course.studies import open_study, run_study
-from course.wavenet import WaveNet, WaveNetConfig, run_wavenet, train_wavenet
-from helpers import TrainConfig, train
+from course.wavenet import WaveNetConfig, run_wavenet
+from helpers import TrainConfig
+from tools import peers
 from tools.stacks import SEEDS_A_STACK, as_stack, run_stack
 
 SEEDS = {
@@ -37,19 +38,21 @@ SEEDS = {
     "final": 8,
     "grid": 2,
     "ablation": 6,
-    "recipe_lecture": 8,  # in whole stacks of so many
+    "recipe_lecture": 8,  # a multiple of SEEDS_A_STACK
     "recipe_muon": 16,
     "muon_longer": 8,
+    "peers": peers.FINAL_SEEDS,
 }
-COMPARISONS = ["rows", "leak_free"]  # to which seeds are added, if not told otherwise
-# Raise it when an edit changes what a run computes: then all are run again. With the
-# same version an edited function keeps its finished runs.
+COMPARISONS = ["rows", "leak_free"]  # seeds are added to these unless ONLY names others
+# Raise it when an edit changes what a run computes; then all runs are done again. With
+# the same version, an edited function keeps its finished runs.
 VERSION = "1"
 NOTEBOOK_SEED = 42  # SEED of notebooks 02 to 04
 TRIALS = 24  # of each search
 SEARCHES = ["search", "muon_search"]
-TIMED_STEPS = 10  # of each model, for the estimate; more of a run of many steps
-MARGIN = 1.3  # on the estimate: evaluation, and workers that slow each other
+AFTER = {"final": "search", "peers": "peers_search"}  # variants that a search chooses
+TIMED_STEPS = 10  # of each model, for the estimate; more for a run of many steps
+MARGIN = 1.3  # on the estimate, for evaluation and workers that slow each other down
 
 LONGER = {
     "flat16": RunConfig(architecture="flat", block_size=16, hidden=200),
@@ -63,7 +66,7 @@ for name, config in JUDGED_MODELS.items():
     BY_LECTURE[name] = with_recipe(config, RECIPES["lecture"])
     BY_MUON[name] = with_recipe(config, RECIPES["Muon"])
 LONGER_MUON = {"tree_large": replace(BY_MUON["tree_large"], steps=2_500)}
-TUNED_ON = ["flat8", "tree_fixed", "tree_large"]  # by the search for Muon's rates
+TUNED_ON = ["flat8", "tree_fixed", "tree_large"]  # in the search for Muon's recipe
 
 FULL = WaveNetConfig()
 ABLATION = {
@@ -84,7 +87,7 @@ LONG = replace(
 class Study(NamedTuple):
     """The arguments of run_study, and of make_cells."""
 
-    variants: dict | Callable  # for final: a function of the results before it
+    variants: dict | Callable  # for those of AFTER: a function of the results before
     seeds: Iterable[int]
     run: Callable
     version: str = VERSION
@@ -104,7 +107,7 @@ def make_grid() -> dict[str, RunConfig]:
 
 
 def propose(trial: optuna.Trial) -> RunConfig:
-    """The search's space: trees, with as many steps as every other model has."""
+    """The search space: trees, with as many steps as every other model."""
     return RunConfig(
         block_size=trial.suggest_categorical("block_size", [8, 16]),
         embedding_dim=trial.suggest_int("embedding_dim", 8, 48, log=True),
@@ -116,7 +119,7 @@ def propose(trial: optuna.Trial) -> RunConfig:
 
 
 def finalists(results: dict[str, pd.DataFrame]) -> dict[str, RunConfig]:
-    """The search's best configuration, beside the lecture's largest model."""
+    """The best configuration of the search, and the lecture's largest model."""
     best = results["search"].sort_values("val").iloc[0]
     return {
         "tree_large": LECTURE_MODELS["tree_large"],
@@ -124,8 +127,13 @@ def finalists(results: dict[str, pd.DataFrame]) -> dict[str, RunConfig]:
     }
 
 
+def choose_peers(results: dict[str, pd.DataFrame]) -> dict[str, TrainConfig]:
+    """The best configuration that the search found for each kind of model."""
+    return peers.best_peers(results["peers_search"])
+
+
 def propose_muon(trial: optuna.Trial) -> TrainConfig:
-    """The space of Muon's recipe, which is to serve all models."""
+    """The search space of Muon's recipe, which should suit all models."""
     return replace(
         RECIPES["Muon"],
         lr=trial.suggest_float("lr", 0.005, 0.03, log=True),
@@ -136,7 +144,7 @@ def propose_muon(trial: optuna.Trial) -> TrainConfig:
 
 
 def run_recipe(recipe: TrainConfig, seed: int) -> dict:
-    """One recipe on the models of TUNED_ON: val is their mean loss."""
+    """One recipe on the models of TUNED_ON; "val" is their mean loss."""
     record = {"config": asdict(recipe), "seconds": 0.0}
     for name in TUNED_ON:
         found = run(with_recipe(JUDGED_MODELS[name], recipe), seed)
@@ -148,17 +156,19 @@ def run_recipe(recipe: TrainConfig, seed: int) -> dict:
 
 
 def run_and_test(config: RunConfig, seed: int) -> dict:
-    """A run with the loss on the test split: for the end, when all choices are made."""
+    """A run with the loss on the test split, for the end, when all choices are made."""
     return run(config, seed, test=True)
 
 
 def run_and_keep(config: WaveNetConfig, seed: int) -> dict:
-    """run_wavenet with the loss on the test split; the weights are stored, too."""
+    """run_wavenet with the loss on the test split; also stores the weights."""
     return run_wavenet(config, seed, test=True, keep=RESULTS / "wavenet_long.npz")
 
 
 def make_studies(seeds: dict[str, int]) -> dict[str, Study]:
-    """{name: study} in the order of running; final needs the results before it."""
+    """{name: study} in the order of running; some need the results before them."""
+    first = peers.SEARCH_SEED + 1  # the search has chosen by its own seed
+    others = range(first, first + seeds["peers"])
     stacks = range(seeds["recipe_lecture"] // SEEDS_A_STACK)
     return {
         "rows": Study(JUDGED_MODELS | LONGER, range(seeds["rows"]), run),
@@ -174,29 +184,24 @@ def make_studies(seeds: dict[str, int]) -> dict[str, Study]:
         "recipe_lecture": Study(BY_LECTURE, stacks, run_stack),
         "wavenet_long": Study({"long": LONG}, [0], run_and_keep),
         "explorer_grid": Study(make_explorer_grid(), [0], run_and_pack),
+        "peers_search": Study(peers.make_search(), [peers.SEARCH_SEED], run_timed),
+        "peers": Study(choose_peers, others, run_timed),
     }
 
 
 # ---- How long it will take ---------------------------------------------------------
-def time_config(config: RunConfig | WaveNetConfig) -> float:
+def time_config(config: RunConfig | WaveNetConfig | PeerConfig) -> float:
     """The seconds that a run of `config` will take here, from its first steps."""
     steps = max(TIMED_STEPS, config.steps // 1_000)
     few = replace(config, steps=steps)
     for _ in ("warm-up", "timed"):
-        if isinstance(config, WaveNetConfig):
-            vocab, splits = load_splits()
-            model = WaveNet(config, len(vocab))
-            history = train_wavenet(model, splits["train"], vocab, few, progress=False)
-        else:
-            vocab, data = load_data(config.block_size)
-            model = config.build(len(vocab))
-            history = train(model, *data["train"], few, progress=False)
+        history = peers.train_some(few)
     return history.seconds * config.steps / steps
 
 
 def estimate(todo: list, workers: int) -> str:
     """A sentence: how many runs, and how long they will take."""
-    torch.set_num_threads(1)  # as the workers
+    torch.set_num_threads(1)  # like the workers
     models = [replace(config, leak_free=False) for config in todo]
     seconds = {}
     label = "timing a few steps of each model"
@@ -209,41 +214,43 @@ def estimate(todo: list, workers: int) -> str:
 
 
 def runs_in(study: Study) -> int:
-    """How many runs one cell of the study stands for."""
+    """How many runs one cell of the study contains."""
     return SEEDS_A_STACK if study.run is run_stack else 1
 
 
 def find_todo(studies: dict[str, Study]) -> list:
-    """A config for each run that the journal does not hold.
+    """A config for each run that is not in the journal.
 
-    For those that a search has yet to find it is the lecture's largest model.
+    For configs that a search has yet to find, it is a model that takes about as long.
     """
     todo = []
+    largest = LECTURE_MODELS["tree_large"]
+    stand_ins = {"final": [largest] * 2, "peers": peers.some_peers()}
     for name, study in studies.items():
         journal = open_study(name)
         done = journal.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if name in SEARCHES:
-            unknown = len(study.seeds) - len(done)
-        elif name == "final":
-            unknown = 2 * len(study.seeds) - len(done)  # two variants
+            unknown = [largest] * len(study.seeds)
+            todo += unknown[len(done) :]
+        elif name in AFTER:
+            unknown = stand_ins[name] * len(study.seeds)
+            todo += unknown[len(done) :]
         else:
-            unknown = 0
             finished = {trial.user_attrs.get("cell") for trial in done}
             for key, cell in make_cells(*study).items():
                 if key not in finished:
                     todo += [cell.config] * runs_in(study)
-        todo += [LECTURE_MODELS["tree_large"]] * max(0, unknown)
     return todo
 
 
 # ---- Running -----------------------------------------------------------------------
-def restored(record: dict, cell: Cell) -> RunConfig | WaveNetConfig:
-    """The config of a stored run. Fields that came later have their defaults."""
+def restored(record: dict, cell: Cell) -> TrainConfig:
+    """The config of a stored run; fields that were added later have their defaults."""
     return type(cell.config)(**record["config"])
 
 
 def one_row_a_seed(stacks: pd.DataFrame) -> pd.DataFrame:
-    """The runs of stacks (see tools.stacks), as if each had been run by itself."""
+    """The runs in stacks (see tools.stacks), as if each had been run by itself."""
     rows = []
     for stack in stacks.to_dict("records"):
         for record in stack["runs"]:
@@ -289,7 +296,7 @@ def count(text: str) -> int:
     try:
         return check_integer("it", int(text), least=1)
     except ValueError:
-        message = f"{text!r} is no whole number from 1 up"
+        message = f"{text!r} is not a whole number from 1 up"
         raise argparse.ArgumentTypeError(message) from None
 
 
@@ -304,7 +311,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--add", action="store_true", help="keep the stored runs")
     parser.add_argument("--workers", type=count, default=os.cpu_count())
     arguments = parser.parse_args()
-    can_grow = SEEDS.keys() - {"final"}
+    can_grow = SEEDS.keys() - AFTER.keys()
     if not arguments.only:
         arguments.only = COMPARISONS if arguments.add else names
     if arguments.add and not set(arguments.only) <= can_grow:
@@ -326,13 +333,14 @@ def main() -> None:
             adopt(name, study)
     print(estimate(find_todo(studies), arguments.workers), flush=True)
     results = {}
-    if "final" in studies and "search" not in studies:
-        results["search"] = load_results("search")
+    for name, search in AFTER.items():
+        if name in studies and search not in studies:
+            results[search] = load_results(search)
     RESULTS.mkdir(exist_ok=True)
     for name, study in studies.items():
         variants = study.variants
-        if name == "final":
-            variants = finalists(results)
+        if name in AFTER:
+            variants = study.variants(results)
         results[name] = run_study(
             name,
             variants,

@@ -1,7 +1,7 @@
-"""Does a mistake turn `make test` red? Plants the faults of tools/faults.toml.
+"""Does a mistake make `make test` fail? Plants the faults of tools/faults.toml.
 
-One fault at a time goes into a copy of the checkout. The same tests run there one after
-the other, up to the first failure. Exits with 1 if a fault goes unseen.
+One fault at a time is planted in a copy of the checkout. The same tests run there, one
+after the other, up to the first failure. Exits with 1 if a fault goes unnoticed.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from tempfile import TemporaryDirectory
 import nbformat
 
 ROOT = Path(__file__).resolve().parents[1]
-# As `make test`, but for -x and -n, and without the test that a fault can be planted:
-# where one is planted already, that is red by itself.
+# Like `make test` except for -x and -n, and without the test that a fault can be
+# planted: where one has been planted already, that test always fails.
 PLANTABLE = "tests/test_project.py::test_a_fault_can_still_be_planted"
 PYTEST = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-x", "-q"]
 PYTEST += ["--deselect", PLANTABLE]
@@ -33,7 +33,7 @@ FAILED = 1
 # ---- Faults --------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Fault:
-    """`old` becomes `new`; each of the files must hold it exactly `times` times."""
+    """`old` becomes `new`; each of the files must contain it exactly `times` times."""
 
     name: str
     what: str
@@ -65,7 +65,7 @@ class Fault:
 
     def check(self, file: str, found: int) -> None:
         if found != self.times:
-            raise LookupError(f"{file} holds this {found} times, not {self.times}")
+            raise LookupError(f"{file} contains this {found} times, not {self.times}")
 
     def __str__(self) -> str:
         lines = [f"    - {line}" for line in self.old.splitlines()]
@@ -83,7 +83,7 @@ FAULTS = load_faults()
 
 # ---- A copy of the checkout, and pytest in it ----------------------------------------
 def checkout_files() -> list[str]:
-    """What git tracks, and what it would track; not what it ignores, such as .venv."""
+    """The files that git tracks or would track, without ignored ones such as .venv."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     names = done.stdout.decode("utf-8").split("\0")
@@ -102,7 +102,7 @@ def checkout_copy() -> Iterator[Path]:
 
 def pytest_in(folder: Path, targets: list[str]) -> tuple[int, str]:
     """pytest's exit code and output."""
-    # PYTHONPATH goes before an editable install, which is of the original.
+    # PYTHONPATH comes before an editable install, which is that of the original.
     paths = [str(folder)]
     if "PYTHONPATH" in os.environ:
         paths.append(os.environ["PYTHONPATH"])
@@ -120,7 +120,7 @@ def pytest_in(folder: Path, targets: list[str]) -> tuple[int, str]:
 
 
 def first_failure(output: str) -> str:
-    """The first failing test, or notebook cell, in pytest's summary."""
+    """The first failing test or notebook cell in pytest's summary."""
     found = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", output, re.MULTILINE)
     return found[1] if found else "no test named"
 
@@ -135,7 +135,7 @@ assert os.path.samefile(course.runs.__file__, os.path.join(folder, "course", "ru
 
 
 def imports_the_copy(folder: Path) -> bool:
-    """Whether pytest and a notebook's kernel, started there, import that copy."""
+    """Whether pytest and a notebook's kernel, started in the copy, import the copy."""
     probes = folder / "probes"
     probes.mkdir()
     source = PROBE.format(folder=str(folder))
@@ -152,7 +152,7 @@ def check_baseline(targets: list[str]) -> None:
     """Ends the program if something is wrong before any fault is planted."""
     with checkout_copy() as folder:
         if not imports_the_copy(folder):
-            sys.exit("the copy imports other modules than its own")
+            sys.exit("the copy imports modules other than its own")
         code, output = pytest_in(folder, targets)
     if code != PASSED:
         sys.exit(f"red with no fault planted: {first_failure(output)}\n{output}")
@@ -160,7 +160,7 @@ def check_baseline(targets: list[str]) -> None:
 
 
 def turns_red(fault: Fault, targets: list[str], *, verbose: bool) -> bool:
-    """Plants the fault, runs the tests, prints what came of it."""
+    """Plants the fault, runs the tests and prints what happened."""
     start = time.perf_counter()
     with checkout_copy() as folder:
         try:
@@ -193,7 +193,7 @@ def arguments() -> argparse.Namespace:
         choices=names,
         default=names,
         metavar="NAME",
-        help="plant these, see --list",
+        help="plant these faults, see --list",
     )
     parser.add_argument("--list", action="store_true", help="show them, plant none")
     parser.add_argument(
@@ -201,7 +201,7 @@ def arguments() -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="PATH",
-        help="run these tests alone, for example tests, or notebooks (minutes)",
+        help="run only these tests, for example tests or notebooks (minutes)",
     )
     parser.add_argument(
         "--skip-baseline",
@@ -224,7 +224,7 @@ def main() -> None:
     start = time.perf_counter()
     unseen = []
     for fault in faults:
-        # Without targets, all that pyproject.toml names: the tests come first.
+        # Without targets, pytest runs all that pyproject.toml names, tests first.
         if not turns_red(fault, options.targets, verbose=options.verbose):
             unseen.append(fault.name)
     seen = len(faults) - len(unseen)

@@ -1,6 +1,6 @@
-"""Takes the README's pictures out of the notebooks, into docs/pictures.
+"""Copies the README's pictures from the notebooks into docs/pictures.
 
-Of each numbered notebook it takes the picture of the cell tagged `readme-picture`.
+From each numbered notebook it takes the picture of the cell tagged `readme-picture`.
 `make notebooks` runs it last, so that the README shows what the notebooks show.
 """
 

@@ -1,8 +1,8 @@
 """Trains several seeds of one model side by side, as one model with one more dimension.
 
-With the lecture's batches of 32 a step is mostly overhead: eight seeds in one step take
-about as long as three in turn. Each seed has the weights and the batches that
-course.runs.run gives it, and the same losses but for rounding (tests/test_stacks.py).
+With the lecture's batches of 32, a step is mostly overhead, so eight seeds in one step
+take about as long as three in turn. Each seed has the weights and the batches that
+course.runs.run gives it, and the same losses up to rounding (tests/test_stacks.py).
 Shapes: S seeds, B examples of a batch, T positions, C channels, V characters.
 """
 
@@ -33,13 +33,13 @@ SEEDS_A_STACK = 8
 
 # ---- Layers of a stack: each made of S layers, and taken apart again -----------------
 def stack_of(layers: list[Layer], name: str) -> Tensor:
-    """(S, ...): the parameters that the layers call `name`, as new ones."""
+    """(S, ...): copies of the parameters that the layers call `name`."""
     values = [getattr(layer, name).detach() for layer in layers]
     return torch.stack(values)
 
 
 class StackedEmbedding(Layer):
-    """One table after the other: numbers (S, B, T) -> (S, B, T, C)."""
+    """All embedding tables as one: numbers (S, B, T) -> (S, B, T, C)."""
 
     def __init__(self, layers: list[Embedding]):
         self.size = len(layers[0].weight)
@@ -108,7 +108,7 @@ class StackedTanh(Layer):
 class StackedNorm(Layer):
     """BatchNorm1d, or BatchNormPerPosition, of each seed: (S, ..., C) -> (S, ..., C).
 
-    To F.batch_norm they are more channels, S * C of them, or S * T * C.
+    F.batch_norm sees them as more channels: S * C, or S * T * C.
     """
 
     def __init__(self, layers: list[BatchNorm1d]):
@@ -118,12 +118,12 @@ class StackedNorm(Layer):
         self.momentum = first.momentum
         self.weight = stack_of(layers, "weight").requires_grad_()  # (S, C)
         self.bias = stack_of(layers, "bias").requires_grad_()
-        self.running_mean = None  # made at the first batch, which has the T
+        self.running_mean = None  # made at the first batch, which shows T
         self.running_var = None
 
     def __call__(self, x: Tensor) -> Tensor:
         S, B, *positions, C = x.shape
-        kept = positions if self.per_position else []  # dimensions with own statistics
+        kept = positions if self.per_position else []  # each has its own statistics
         rows = x.movedim(0, -1 - len(kept) - 1)  # (B, ..., S, kept, C)
         shape = rows.shape
         rows = rows.reshape(-1, S * torch.Size([*kept, C]).numel())
@@ -170,9 +170,9 @@ def train_stack(
     seeds: list[int],
     progress: bool = False,
 ) -> list[History]:
-    """As helpers.train with each model and its seed, in place; a History for each.
+    """Like helpers.train with each model and its seed, in place; a History for each.
 
-    For configs that draw their batches (shuffle=False). The seconds are shared out.
+    Only for configs with shuffle=False. Each gets an equal share of the seconds.
     """
     stack = Sequential()
     for layers in zip(*(model.layers for model in models)):
@@ -202,10 +202,10 @@ def train_stack(
 
 
 def run_stack(config: RunConfig, number: int) -> dict:
-    """The records of SEEDS_A_STACK runs, from seed `number * SEEDS_A_STACK` on.
+    """The records of SEEDS_A_STACK runs, from seed `number * SEEDS_A_STACK` on, as one.
 
-    A record with "runs", a list of records as course.runs.run gives them, each with its
-    seed; val and seconds are their mean and their sum.
+    Its "runs" is a list of records as course.runs.run returns them, each with its seed.
+    Its "val" is their mean, and its "seconds" is their sum.
     """
     first = number * SEEDS_A_STACK
     seeds = list(range(first, first + SEEDS_A_STACK))
@@ -228,7 +228,7 @@ def run_stack(config: RunConfig, number: int) -> dict:
 
 
 def as_stack(runs: list[dict]) -> dict:
-    """One record of the records of several seeds."""
+    """One record made of the records of several seeds."""
     return {
         "val": sum(record["val"] for record in runs) / len(runs),
         "seconds": sum(record["seconds"] for record in runs),

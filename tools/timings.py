@@ -1,5 +1,5 @@
-"""What `make bench` times beside the five models: floating-point rate, sampling,
-studies, the convolution of a tree, queues, the full WaveNet."""
+"""What `make bench` times in addition to the five models: floating-point rate,
+sampling, studies, the convolution of a tree, queues and the full WaveNet."""
 
 import sys
 import tempfile
@@ -84,7 +84,7 @@ def seconds_of(call: Callable[[], object]) -> float:
 
 # ---- The parts of a step -------------------------------------------------------------
 def step_parts(config: RunConfig, recipe: TrainConfig) -> dict[str, float]:
-    """Milliseconds of a training step by PARTS: medians of STEPS_IN_PARTS steps."""
+    """Milliseconds of a training step, by PARTS: medians over STEPS_IN_PARTS steps."""
     vocab, data = load_data(config.block_size)
     model = config.build(len(vocab), generator=seeded())
     optimizer = build_optimizer(model, recipe, table=Embedding, matrix=Linear)
@@ -123,17 +123,18 @@ def products(model: Sequential, x: Tensor) -> list[Product]:
 
 
 def operations(product: Product) -> int:
-    """A multiplication and an addition for each of rows * in * out."""
+    """One multiplication and one addition for each of rows * in * out."""
     rows, in_features, out_features = product
     return 2 * rows * in_features * out_features
 
 
 def gemm_fraction() -> dict[str, float]:
-    """Floating-point rate of whole training steps over that of a matrix product.
+    """The floating-point rate of whole training steps over that of a matrix product.
 
-    The steps are those of the large tree, the product is the forward one of its largest
-    layer alone, both on one thread. Each Linear computes three products of the same
-    size: forward, and backward for its weight and for its input.
+    The steps are those of the large tree; the product is that of its largest layer in
+    the forward pass alone; both run on one thread. Each Linear computes three products
+    of this size: one in the forward pass, and two in the backward pass, for its weight
+    and for its input.
     """
     vocab, data = load_data(LARGE_CONTEXT)
     X, Y = data["train"]
@@ -171,7 +172,7 @@ def gemm_fraction() -> dict[str, float]:
 
 
 def sampling_speedup(model: Sequential) -> float:
-    """Time of as many names one after another over that of all at once."""
+    """The time to sample names one after another over that for all at once."""
     vocab, _ = load_splits()
 
     def all_at_once():
@@ -191,16 +192,16 @@ def sampling_speedup(model: Sequential) -> float:
 
 # ---- Studies -------------------------------------------------------------------------
 def study_seconds(name: str, seeds: range, *, workers: int, path: Path) -> float:
-    """The time of a study with one run for each seed."""
+    """The seconds that a study with one run for each seed takes."""
     start = time.perf_counter()
     run_study(name, STUDIED, seeds, run, workers=workers, path=path, progress=False)
     return time.perf_counter() - start
 
 
 def harness() -> dict[str, float]:
-    """Runs per minute of a study with one worker and with two; a finished one's time.
+    """Runs per minute with one worker and with two; seconds of a finished study.
 
-    A first study of each kind starts the workers, and is not timed.
+    The first study of each kind starts the workers and is not timed.
     """
     measured = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -220,11 +221,12 @@ def harness() -> dict[str, float]:
 
 # ---- Tree, convolution and queues ----------------------------------------------------
 def convolution_speedups() -> dict[str, dict]:
-    """By context: how much faster than the tree, by count and by the clock, one thread.
+    """How many times faster than the tree, counted and measured on one thread.
 
-    conv_speedup: the convolution on whole, packed names. cached_speedup: the queues for
-    one more character of many names. cached_generation_scaling: how much longer such a
-    character takes than at the smallest context, for the queues and for the tree.
+    Everything is {context: ...}. conv_speedup is that of the convolution on packed
+    names, cached_speedup that of the queues for one more character of many names.
+    cached_generation_scaling and tree_generation_scaling say how many times longer such
+    a character takes than at the smallest context.
     """
     vocab, splits = load_splits()
     names = splits["val"][:NAMES_TIMED]
@@ -257,7 +259,7 @@ def convolution_speedups() -> dict[str, dict]:
 
 
 def step_of(model: Layer, x: Tensor, y: Tensor) -> float:
-    """Seconds of one training step of `model`, from the mean of STEPS_TIMED steps."""
+    """Seconds of one training step of `model`, as the mean of STEPS_TIMED steps."""
     config = TrainConfig(steps=STEPS_TIMED)
     fit(model, [(x, y)], config, progress=False)  # warm-up
     history = fit(model, [(x, y)] * STEPS_TIMED, config, progress=False)
@@ -265,7 +267,7 @@ def step_of(model: Layer, x: Tensor, y: Tensor) -> float:
 
 
 def training_speedup(context: int) -> float:
-    """Time of a training step on windows over that on the same names, packed."""
+    """The time of a training step on windows over that on the same names, packed."""
     vocab, splits = load_splits()
     names = splits["train"][:NAMES_A_STEP]
     tree = large_tree(context, len(vocab))
@@ -276,7 +278,7 @@ def training_speedup(context: int) -> float:
 
 # ---- The full WaveNet ----------------------------------------------------------------
 def wavenet() -> dict[str, float]:
-    """Losses of the full WaveNet, trained here and stored; its sampling with queues."""
+    """Losses of a WaveNet trained here and of the stored one; speed-up by queues."""
     vocab, splits = load_splits()
     config = WaveNetConfig()
     short = WaveNet(config, len(vocab), generator=seeded())
@@ -312,7 +314,7 @@ class ReadAgain(Layer):
 
 
 def queue_speedup(model: WaveNet, vocab: Vocab) -> float:
-    """Time of sampling with the whole text read again over that with queues."""
+    """The time of sampling that rereads the whole text over that with queues."""
 
     def read_again():
         sample(ReadAgain(model), vocab, 1, NAMES_SAMPLED, generator=seeded())

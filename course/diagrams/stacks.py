@@ -27,6 +27,7 @@ from helpers import Layer
 
 Node = tuple[int, int]  # (level, position where its characters end)
 RIGHT = 0.85  # inches kept for words at the right of a stack
+STEP = 0.16  # inches from one level to the next in each of many trees
 
 
 # ---- Eight trees become one stack ----------------------------------------------------
@@ -41,10 +42,10 @@ def draw_trees_into_stack(name: str, block_size: int = 8) -> plt.Figure:
     check_block_size(block_size, tree=True)
     levels = block_size.bit_length() - 1
     examples = len(name) + 1
-    row = 0.24 + 0.13 * levels  # inches for one tree
+    row = 0.24 + STEP * levels  # inches for one tree
     stack = 0.75 + 0.42 * levels
     ax = canvas(1.15 + row * examples + stack + 0.45)
-    title(ax, f"{examples} trees, slid to where their characters stand")
+    title(ax, f"{examples} trees, each node where its characters end")
     first = 1 - block_size
     places = range(first, len(name) + 2)  # one more for the character that follows
     middles = dict(zip(places, spread(len(places), 0.1, WIDTH - RIGHT)))
@@ -56,19 +57,19 @@ def draw_trees_into_stack(name: str, block_size: int = 8) -> plt.Figure:
         for end, level, position in fusions(name, block_size):
             if end == last:
                 nodes[level, position] = kind_of(last, level, position)
-        draw_nodes(ax, nodes, middles, (y, 0.13), size=22)
+        draw_nodes(ax, nodes, middles, (y, STEP), size=28)
         for position in range(last - block_size + 1, last + 1):
             tile(
-                ax, (middles[position], y), characters_of(name, 0, position), size=0.17
+                ax, (middles[position], y), characters_of(name, 0, position), size=0.24
             )
         following = (name + END)[last]
-        tile(ax, (middles[last + 1], y), following, size=0.17, look="predicted")
+        tile(ax, (middles[last + 1], y), following, size=0.24, look="predicted")
     uses = Counter((level, end) for _, level, end in fusions(name, block_size))
     draw_merged(ax, name, set(uses), middles, (0.72, 0.42))
     read = sum(position > 0 for _, position in uses)
     counts = f"{uses.total()} fusions in {examples} trees, {len(uses)} different nodes"
     words(ax, (0.1, 0.37), f"{counts};", size=SMALL, ha="left")
-    rest = f"{read} of them read a letter, and each is computed once"
+    rest = f"{read} of them read the name, and each is computed once"
     words(ax, (0.1, 0.15), rest, size=SMALL, ha="left")
     return ax.figure
 

@@ -6,12 +6,12 @@ import traitlets
 
 from course.checks import check_kind
 from course.explorers import grid_picture
+from course.explorers.stored import Cell
 from course.explorers.trainable import TrainableExplorer
 from course.runs import RunConfig
 from helpers import Sequential
 
 NEEDED = {"config", "seed", "val", "parameters", "seconds", "samples", "curve"}
-Cell = tuple[str, int, int]  # architecture, block size, hidden width
 
 
 class GridExplorer(TrainableExplorer):
@@ -101,12 +101,7 @@ class GridExplorer(TrainableExplorer):
     # ---- Training ----
     def chosen(self) -> RunConfig:
         cell = self.cell()
-        return RunConfig(
-            steps=self.steps,
-            architecture=cell["architecture"],
-            block_size=cell["block_size"],
-            hidden=cell["hidden"],
-        )
+        return self.config((cell["architecture"], cell["block_size"], cell["hidden"]))
 
     def keep(self, config: RunConfig, model: Sequential, about: dict) -> None:
         """The curve is all that is shown of a run: its weights are not kept."""

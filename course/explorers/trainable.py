@@ -9,6 +9,7 @@ from torch import Generator
 from course.explorers.live import Explorer
 from course.explorers.packing import arrays_of, pack_arrays
 from course.explorers.panel import OnStep, Training
+from course.explorers.stored import Cell
 from course.runs import RunConfig, load_data
 from helpers import (
     History,
@@ -20,7 +21,6 @@ from helpers import (
 )
 
 EVERY = 25  # steps from one picture of a training to the next
-KEPT = 4  # curves that are shown, the last one and those before it
 OFFERED_SAMPLES = 5
 NO_TRAINING = "No training yet."
 
@@ -34,6 +34,8 @@ class TrainableExplorer(Explorer):
 
     training = traitlets.Dict().tag(sync=True)  # status, running, runs, steps
     seed = 42  # of initial weights and batches
+    steps = 400  # of a training: some seconds, enough to tell models apart
+    kept = 4  # curves that are shown, the last one and those before it
 
     def __init__(self, **traits):
         self.runs = []  # {"name", "losses", "every", "number"}, the newest last
@@ -47,9 +49,23 @@ class TrainableExplorer(Explorer):
         """What the button would train now; ValueError if nothing can be trained."""
         raise NotImplementedError
 
+    def config(self, cell: Cell) -> RunConfig:
+        """What a training of this model is."""
+        architecture, block_size, hidden = cell
+        return RunConfig(
+            architecture=architecture,
+            block_size=block_size,
+            hidden=hidden,
+            steps=self.steps,
+        )
+
     def keep(self, config: RunConfig, model: Sequential, about: dict) -> None:
         """Takes a model that is being trained; `about` says how far it is."""
         raise NotImplementedError
+
+    def curve_name(self, config: RunConfig) -> str:
+        """What the curve of a run is called."""
+        return name_of(config)
 
     def page_state(self) -> dict[str, object]:
         return super().page_state() | {"training": {}}
@@ -71,17 +87,27 @@ class TrainableExplorer(Explorer):
     def show_training(self, status: str, *, running: bool = False) -> None:
         """The curves of the last runs, and a line on what goes on."""
         runs = []
-        for run in self.runs[-KEPT:]:
+        for run in self.runs[-self.kept :]:
             is_last = run is self.runs[-1]
             runs.append(run | {"losses": list(run["losses"]), "isLast": is_last})
-        self.training = {"status": status, "running": running, "runs": runs}
+        steps = max([run["steps"] for run in runs], default=self.steps)
+        self.training = {
+            "status": status,
+            "running": running,
+            "runs": runs,
+            "steps": steps,
+        }
 
     def train(self, config: RunConfig, on_step: OnStep) -> str:
         """Trains one model from the beginning; a line on what came out."""
         name = name_of(config)
-        number = len(self.runs)
-        run = {"name": name, "losses": [], "every": EVERY, "number": number}
-        run["steps"] = config.steps
+        run = {
+            "name": self.curve_name(config),
+            "losses": [],
+            "every": EVERY,
+            "number": len(self.runs),
+            "steps": config.steps,
+        }
         self.runs.append(run)
         vocab, data = load_data(config.block_size)
         generator = Generator().manual_seed(self.seed)

@@ -3,7 +3,6 @@
 scripts/tree.js draws them; draw_tree is the tree alone, with the shapes of its levels.
 """
 
-import threading
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -13,36 +12,21 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from torch import Generator, Tensor
+from torch import Tensor
 
-from course.checks import check_block_size, check_integer, check_text, checked
+from course.checks import check_block_size, check_text, checked
 from course.drawings import LOOKS
 from course.explorers import stored, tree_picture
 from course.explorers.backdrop import Backdrop
-from course.explorers.controls import OFFERED, typed_name
-from course.explorers.live import Explorer
-from course.explorers.packing import arrays_of, model_of, pack_arrays, unpack
-from course.explorers.panel import OnStep, Training
+from course.explorers.controls import OFFERED
+from course.explorers.models import ModelExplorer
+from course.explorers.packing import unpack
 from course.explorers.tree_picture import levels_of
-from course.runs import RunConfig, load_data
-from helpers import (
-    History,
-    Sequential,
-    Vocab,
-    build_tree,
-    count_parameters,
-    eval_mode,
-    evaluate,
-    sample,
-    train,
-)
-
-STEPS = 400  # of a training at the press of a button: some seconds
-EVERY = 25  # steps from one picture of it to the next
-KEPT = 2  # curves that are shown, the last one and those before it
+from course.runs import RunConfig
+from helpers import Vocab, build_tree
 
 
-class TreeExplorer(Explorer):
+class TreeExplorer(ModelExplorer):
     """A flat model and a tree: activations, weights, and the next character.
 
     `block_size`, `hidden`, `name` and `equal` can be set in code, too. With `equal` the
@@ -51,6 +35,8 @@ class TreeExplorer(Explorer):
 
     script = "tree"
     title = "Tree explorer"
+    widths_allowed = (8, 256)
+    kept = 2  # curves: they have no list beside them
 
     block_sizes = traitlets.List(OFFERED).tag(sync=True)
     widths = traitlets.List().tag(sync=True)  # those offered; none: all from 8 to 256
@@ -62,40 +48,18 @@ class TreeExplorer(Explorer):
     matching = traitlets.Dict().tag(sync=True)  # on the site: widths for `equal`
     flat = traitlets.Bytes().tag(sync=True)  # packed weights
     tree = traitlets.Bytes().tag(sync=True)
-    training = traitlets.Dict().tag(sync=True)
 
     @checked()
     def __init__(self, vocab: Vocab, *, seed: int = 42):
-        self.vocab = vocab
-        self.seed = seed
-        self.trained = {}  # cell: packed weights of the models trained here
-        self.runs = []  # of trainings: {"name", "losses", "every"}, the newest last
-        self.changing = threading.RLock()  # a slider may move while a model is trained
         self.which = "tree"  # what the next run trains
-        self.steps = STEPS
-        super().__init__(characters="".join(vocab.itos))
-        self.runner = TreeTraining(self)
-        self.show_training("No training yet.")
-        self.bring()
+        super().__init__(vocab, seed=seed)
         self.observe(self.bring, ["block_size", "hidden", "equal"])
-        self.on_msg(self.hear)
 
     @traitlets.validate("block_size")
     def check_size(self, proposal: dict) -> int:
         return check_block_size(proposal["value"], tree=True)
 
-    @traitlets.validate("hidden")
-    def check_hidden(self, proposal: dict) -> int:
-        return check_integer("hidden", proposal["value"], least=8, most=256)
-
-    @traitlets.validate("name")
-    def check_name(self, proposal: dict) -> str:
-        return typed_name(proposal["value"], self.vocab)
-
     # ---- What it says of itself ----
-    def settings(self) -> dict[str, object]:
-        return {"block size": self.block_size, "hidden width": self.hidden}
-
     def alt(self) -> str:
         likely = []
         for architecture in ("flat", "tree"):
@@ -120,11 +84,7 @@ class TreeExplorer(Explorer):
                 width = stored.matching_width(block_size, hidden)
                 if stored.stored_model("flat", block_size, width) is not None:
                     matching[f"{block_size}_{hidden}"] = width
-        return super().page_state() | {
-            "widths": stored.WIDTHS,
-            "matching": matching,
-            "training": {},
-        }
+        return super().page_state() | {"widths": stored.WIDTHS, "matching": matching}
 
     @classmethod
     def page_files(cls) -> dict[str, bytes]:
@@ -145,144 +105,25 @@ class TreeExplorer(Explorer):
         return architecture, self.block_size, hidden
 
     def bring(self, change: dict | None = None) -> None:
-        """Gives the script the weights of the models that are chosen now."""
         with self.changing, self.hold_sync():
             self.flat = self.weights(self.cell("flat"))
             self.tree = self.weights(self.cell("tree"))
 
-    def weights(self, cell: stored.Cell) -> bytes:
-        """Packed weights: trained here, or stored, or else of an untrained model."""
-        if cell in self.trained:
-            return self.trained[cell]
-        packed = stored.stored_model(*cell) if self.has_usual_names() else None
-        return packed or self.untrained(cell)
-
-    def has_usual_names(self) -> bool:
-        """Whether its vocabulary is that of data/names.txt."""
-        return self.characters == stored.CHARACTERS
-
-    def untrained(self, cell: stored.Cell) -> bytes:
-        generator = Generator().manual_seed(self.seed)
-        model = self.config(cell).build(len(self.vocab), generator=generator)
-        return self.packed(model, self.config(cell), {"trained": 0})
-
-    def config(self, cell: stored.Cell) -> RunConfig:
-        """What a training of this model is."""
-        architecture, block_size, hidden = cell
-        return RunConfig(
-            architecture=architecture,
-            block_size=block_size,
-            hidden=hidden,
-            steps=self.steps,
-        )
-
-    def packed(self, model: Sequential, config: RunConfig, about: dict) -> bytes:
-        """The model's weights, with what is known of it."""
-        found = {"parameters": count_parameters(model)}
-        for field in ("architecture", "block_size", "hidden"):
-            found[field] = getattr(config, field)
-        return pack_arrays(arrays_of(model), found | about)
-
     def probabilities(self, architecture: str) -> Tensor:
         """What the "flat" model or the "tree" expects after the name: (V,)."""
-        arrays, about = unpack(self.flat if architecture == "flat" else self.tree)
-        is_flat = about["architecture"] == "flat"
-        model = model_of(arrays, about["block_size"], flat=is_flat)
-        context = [0] * self.block_size + self.vocab.encode(self.name)
-        with eval_mode(model):
-            window = torch.tensor([context[-self.block_size :]])  # (1, T)
-            return model(window)[0].softmax(-1)
+        return self.probabilities_of(self.flat if architecture == "flat" else self.tree)
 
     # ---- Training ----
+    def cell_to_train(self) -> stored.Cell:
+        return self.cell(self.which)
+
+    def curve_name(self, config: RunConfig) -> str:
+        return config.architecture  # it stands at the curve's end
+
     def hear(self, widget, content: dict, buffers: list) -> None:
-        """What the buttons ask for."""
-        if content.get("do") == "stop":
-            self.runner.stop()
-        elif content.get("do") == "train" and not self.runner.is_running:
+        if content.get("do") == "train" and not self.runner.is_running:
             self.which = "flat" if content.get("which") == "flat" else "tree"
-            self.runner.start()
-
-    def show_training(self, status: str, *, running: bool = False) -> None:
-        """The curves of the last runs, and a line on what goes on."""
-        runs = []
-        for run in self.runs[-KEPT:]:
-            is_last = run is self.runs[-1]
-            runs.append(run | {"losses": list(run["losses"]), "isLast": is_last})
-        self.training = {
-            "status": status,
-            "running": running,
-            "runs": runs,
-            "steps": self.steps,
-        }
-
-    def train(self, config: RunConfig, on_step: OnStep) -> str:
-        """Trains one model from the beginning; a line on what came out."""
-        cell = (config.architecture, config.block_size, config.hidden)
-        words = f"{config.architecture}, block size {config.block_size}"
-        name = f"{words}, hidden width {config.hidden}"
-        run = {"name": cell[0], "losses": [], "every": EVERY}
-        self.runs.append(run)
-        vocab, data = load_data(config.block_size)
-        generator = Generator().manual_seed(self.seed)
-        model = config.build(len(vocab), generator=generator)
-
-        def show(history: History) -> bool:
-            step = len(history.losses)
-            if step % EVERY == 0:
-                loss = sum(history.losses[-EVERY:]) / EVERY
-                run["losses"].append(round(loss, 4))
-                about = {"trained": step, "loss": loss}
-                self.keep(cell, self.packed(model, config, about))
-                status = f"{name}: step {step} of {config.steps}, loss {loss:.3f}"
-                self.show_training(status, running=True)
-            return on_step(history)
-
-        options = {"seed": self.seed, "progress": False, "on_step": show}
-        history = train(model, *data["train"], config, **options)
-        val = evaluate(model, *data["val"])
-        samples = sample(model, vocab, config.block_size, 5, generator=generator)
-        steps = len(history.losses)
-        about = {"trained": steps, "val": val, "samples": samples}
-        self.keep(cell, self.packed(model, config, about))
-        ended = "Stopped" if self.runner.stopped else "Trained"
-        return f"{ended} after {steps} steps. {name}: validation loss {val:.3f}"
-
-    def keep(self, cell: stored.Cell, packed: bytes) -> None:
-        """Remembers new weights, and shows them if their model is in view."""
-        with self.changing:
-            self.trained[cell] = packed
-            if cell == self.cell("tree"):
-                self.tree = packed
-            elif cell == self.cell("flat"):
-                self.flat = packed
-
-
-class TreeTraining(Training):
-    """The runs of a TreeExplorer."""
-
-    def __init__(self, explorer: TreeExplorer):
-        self.explorer = explorer
-        self.words = ""  # what is said when a run has ended
-        super().__init__(self.choice, explorer.train)
-
-    def choice(self) -> RunConfig:
-        if not self.explorer.has_usual_names():
-            cure = "use Vocab(load_names())"
-            raise ValueError(f"only the names of data/names.txt are trained on: {cure}")
-        return self.explorer.config(self.explorer.cell(self.explorer.which))
-
-    def began(self) -> None:
-        self.explorer.show_training("The training begins.", running=True)
-
-    def say(self, text: str) -> None:
-        self.words = text
-
-    def failed(self, error: Exception) -> None:
-        self.words = str(error)
-        self.explorer.show_training(self.words)
-
-    def ended(self) -> None:
-        self.explorer.show_training(self.words)
+        super().hear(widget, content, buffers)
 
 
 # ---- The tree as a picture ---------------------------------------------------------

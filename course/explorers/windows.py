@@ -1,25 +1,22 @@
 """Notebook 02: the windows of a name, and the flat model that reads them, live."""
 
 import pandas as pd
-import torch
 import traitlets
-from torch import Generator, Tensor
+from torch import Tensor
 
 from course.checks import check_integer, checked
 from course.explorers import stored, windows_picture
-from course.explorers.controls import typed_name
-from course.explorers.packing import model_of, unpack
-from course.explorers.trainable import TrainableExplorer, packed_model
-from course.runs import RunConfig
-from helpers import Sequential, Vocab, eval_mode
+from course.explorers.models import ModelExplorer
+from course.explorers.packing import unpack
+from helpers import Vocab
 
 LONGEST_CONTEXT = 16
+NARROWEST = 4
 WIDEST = 700
 BLOCK_SIZES = range(1, LONGEST_CONTEXT + 1)
-STEPS = 400  # of a training: some seconds, enough to tell models apart
 
 
-class WindowsExplorer(TrainableExplorer):
+class WindowsExplorer(ModelExplorer):
     """What the chosen context cuts off, where the parameters are, what is expected.
 
     `names` are those whose positions are counted (of the validation split, say).
@@ -28,9 +25,10 @@ class WindowsExplorer(TrainableExplorer):
 
     script = "windows"
     title = "Windows explorer"
+    widths_allowed = (NARROWEST, WIDEST)
 
     block_sizes = traitlets.List(list(BLOCK_SIZES)).tag(sync=True)
-    widths = traitlets.List(list(range(4, WIDEST + 1, 4))).tag(sync=True)
+    widths = traitlets.List(list(range(NARROWEST, WIDEST + 1, 4))).tag(sync=True)
     block_size = traitlets.Int(8).tag(sync=True)
     hidden = traitlets.Int(64).tag(sync=True)
     name = traitlets.Unicode("diondre").tag(sync=True)
@@ -39,13 +37,8 @@ class WindowsExplorer(TrainableExplorer):
 
     @checked()
     def __init__(self, vocab: Vocab, names: list[str], *, seed: int = 42):
-        self.vocab = vocab
-        self.seed = seed
-        self.steps = STEPS
-        self.trained = {}  # (block size, hidden width): packed weights
         shares = share_cut_off(names).round(4).tolist()
-        super().__init__(characters="".join(vocab.itos), shares=shares)
-        self.bring()
+        super().__init__(vocab, seed=seed, shares=shares)
         self.observe(self.bring, ["block_size", "hidden"])
 
     @traitlets.validate("block_size")
@@ -53,18 +46,7 @@ class WindowsExplorer(TrainableExplorer):
         value = proposal["value"]
         return check_integer("block_size", value, least=1, most=LONGEST_CONTEXT)
 
-    @traitlets.validate("hidden")
-    def check_hidden(self, proposal: dict) -> int:
-        return check_integer("hidden", proposal["value"], least=4, most=WIDEST)
-
-    @traitlets.validate("name")
-    def check_name(self, proposal: dict) -> str:
-        return typed_name(proposal["value"], self.vocab)
-
     # ---- What it says of itself ----
-    def settings(self) -> dict[str, object]:
-        return {"block size": self.block_size, "hidden width": self.hidden}
-
     def about(self) -> dict[str, object]:
         """Parameters, training and losses of the model in view, as far as known."""
         return unpack(self.network)[1]
@@ -101,57 +83,16 @@ class WindowsExplorer(TrainableExplorer):
         return super().page_state() | state
 
     # ---- The model ----
+    def cell_to_train(self) -> stored.Cell:
+        return "flat", self.block_size, self.hidden
+
     def bring(self, change: dict | None = None) -> None:
-        """Gives the script the weights of the model that is chosen now."""
         with self.changing:
-            self.network = self.weights()
-
-    def weights(self) -> bytes:
-        """Packed weights: trained here, or stored, or else of an untrained model."""
-        cell = (self.block_size, self.hidden)
-        if cell in self.trained:
-            return self.trained[cell]
-        if self.characters == stored.CHARACTERS:
-            packed = stored.stored_model("flat", *cell)
-            if packed is not None:
-                return packed
-        generator = Generator().manual_seed(self.seed)
-        model = self.config().build(len(self.vocab), generator=generator)
-        return packed_model(self.config(), model, {"trained": 0})
-
-    def config(self) -> RunConfig:
-        """What a training of the chosen model is."""
-        sizes = {"block_size": self.block_size, "hidden": self.hidden}
-        return RunConfig(architecture="flat", steps=self.steps, **sizes)
+            self.network = self.weights(self.cell_to_train())
 
     def probabilities(self) -> Tensor:
         """What the model expects after the name: (V,)."""
-        arrays, about = unpack(self.network)
-        model = model_of(arrays, about["block_size"], flat=True)
-        context = [0] * about["block_size"] + self.vocab.encode(self.name)
-        window = torch.tensor([context[-about["block_size"] :]])  # (1, T)
-        with eval_mode(model):
-            return model(window)[0].softmax(-1)
-
-    # ---- Training ----
-    def chosen(self) -> RunConfig:
-        if self.characters != stored.CHARACTERS:
-            cure = "use Vocab(load_names())"
-            raise ValueError(f"only the names of data/names.txt are trained on: {cure}")
-        return self.config()
-
-    def keep(self, config: RunConfig, model: Sequential, about: dict) -> None:
-        packed = packed_model(config, model, about)
-        cell = (config.block_size, config.hidden)
-        with self.changing:
-            self.trained[cell] = packed
-            if cell == (self.block_size, self.hidden):
-                self.network = packed
-
-    def forget(self) -> None:
-        super().forget()
-        self.trained.clear()
-        self.bring()
+        return self.probabilities_of(self.network)
 
 
 def share_cut_off(names: list[str]) -> pd.Series:

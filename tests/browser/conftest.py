@@ -10,6 +10,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from lab import Lab
+from live import open_explorer
+
+from course.explorers.tree import TreeExplorer
+from course.explorers.wavenet import WaveNetExplorer, stored_wavenet
+from course.explorers.windows import WindowsExplorer
+from course.runs import load_splits
 
 SITE = Path(__file__).parents[2] / "build" / "site"
 CHROMIUM_NAMES = ["chromium", "chromium-browser", "google-chrome", "chrome"]
@@ -21,6 +27,19 @@ def find_chromium():
     paths = [os.environ.get("CHROMIUM")]
     paths += [shutil.which(name) for name in CHROMIUM_NAMES]
     return next(filter(None, paths), None)
+
+
+NEEDS_SITE = pytest.mark.skipif(
+    not SITE.is_dir(), reason="no site in build/site: run `make site`"
+)
+PAGES = {  # of the site, with an explorer
+    "windows": "notebooks/02_flat_baseline.html",
+    "tree": "notebooks/03_wavenet.html",
+    "batchnorm": "notebooks/04_batchnorm_fix.html",
+    "grid": "notebooks/05_experiments.html",
+    "reuse": "notebooks/06_convolution.html",
+    "wavenet": "notebooks/08_full_wavenet.html",
+}
 
 
 @pytest.fixture(scope="session")
@@ -106,3 +125,41 @@ def address():
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
+
+
+@pytest.fixture(scope="module", params=["server", "file"])
+def home(request, address):
+    """Where the site is opened: on a web server, and from the disk."""
+    return address if request.param == "server" else SITE.as_uri() + "/"
+
+
+@pytest.fixture(scope="module")
+def explorer_at(open_page, home):
+    """A function: the explorer of a script on its page of the site, opened once."""
+    opened = []
+
+    @functools.cache
+    def at(script, path=None):
+        watched = open_page()
+        opened.append(watched)
+        return open_explorer(watched, home + (path or PAGES[script]), script)
+
+    yield at
+    for watched in opened:
+        assert not watched.faults
+        watched.page.close()
+
+
+@pytest.fixture(scope="session")
+def expected_tree(vocab):
+    return TreeExplorer(vocab)
+
+
+@pytest.fixture(scope="session")
+def expected_wavenet(vocab):
+    return WaveNetExplorer(stored_wavenet(vocab), vocab)
+
+
+@pytest.fixture(scope="session")
+def expected_windows(vocab):
+    return WindowsExplorer(vocab, load_splits()[1]["val"])

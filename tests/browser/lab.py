@@ -1,5 +1,6 @@
 """A notebook in JupyterLab in Chromium: run it, press keys, see what answers."""
 
+import ast
 import os
 import shutil
 import socket
@@ -14,6 +15,7 @@ from pathlib import Path
 import nbformat
 import psutil
 from IPython.core.inputtransformer2 import TransformerManager
+from live import Live
 
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = shutil.ignore_patterns(".*", "build", "__pycache__", "*.egg-info")
@@ -59,7 +61,7 @@ class Lab:
         self.wait(Path(self.log.name))
 
     def environment(self, folder):
-        """Jupyter's folders, all of them beside the copy."""
+        """Jupyter's folders, all of them next to the copy."""
         own = {"IPYTHONDIR": str(folder / "ipython"), "PYTHONPATH": str(self.copy)}
         for kind in ("CONFIG", "DATA", "RUNTIME"):
             own[f"JUPYTER_{kind}_DIR"] = str(folder / kind)
@@ -105,10 +107,21 @@ class Lab:
             cell.execution_count = None
             if i not in keep:
                 notebook.cells.remove(cell)
-        nbformat.write(notebook, path.with_stem(f"{stem}_shorter"))
+        return self.write_notebook(f"{stem}_shorter", notebook)
+
+    def write_cells(self, stem, *sources):
+        """Writes a new notebook with these cells of code; the address it opens at."""
+        cells = [nbformat.v4.new_code_cell(source) for source in sources]
+        kernel = {"name": "python3", "display_name": "Python 3"}  # or it would ask
+        metadata = {"kernelspec": kernel}
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+        return self.write_notebook(stem, notebook)
+
+    def write_notebook(self, stem, notebook):
+        nbformat.write(notebook, self.copy / "notebooks" / f"{stem}.ipynb")
         lab = f"http://127.0.0.1:{self.port}/lab/tree/notebooks"
         # reset: no notebook that was open before is opened beside it
-        return f"{lab}/{stem}_shorter.ipynb?reset"
+        return f"{lab}/{stem}.ipynb?reset"
 
 
 def free_port():
@@ -160,62 +173,6 @@ def needed(sources, wanted):
     return keep
 
 
-# What the controls answer with: the addresses of the pictures, of which a new picture
-# has a new one, and the texts.
-PARTS = """root => {
-  const all = selector => [...root.querySelectorAll(selector)];
-  const picture = all("img").map(image => image.src).join();
-  const text = all(".widget-html-content").map(text => text.innerHTML).join();
-  return {picture, text};
-}"""
-
-# Waits until a picture is there to be painted; if it is replaced meanwhile, goes on.
-DECODED = """async image => {
-  for (let tries = 0; ; tries++) {
-    try { return await image.decode(); } catch (error) { if (tries > 400) throw error; }
-    await new Promise(done => setTimeout(done, 5));
-  }
-}"""
-
-# Sets window.answer to a promise of the milliseconds from the next key to the answer:
-# text and picture have changed, and the picture is there to be painted.
-ARM = f"""root => {{
-  const parts = {PARTS}, decoded = {DECODED}, before = parts(root);
-  let pressed = null;
-  const press = event => {{ pressed = event.timeStamp; }};
-  document.addEventListener("keydown", press, {{capture: true, once: true}});
-  window.answer = new Promise(done => {{
-    const observer = new MutationObserver(async () => {{
-      const now = parts(root);
-      if (now.picture === before.picture || now.text === before.text) return;
-      observer.disconnect();
-      for (const image of root.querySelectorAll("img")) await decoded(image);
-      done(performance.now() - pressed);
-    }});
-    const content = {{childList: true, attributes: true, characterData: true}};
-    observer.observe(root, {{subtree: true, ...content}});
-  }});
-}}"""
-ANSWER = """patience => {
-  const late = new Promise(done => setTimeout(done, patience, null));
-  return Promise.race([window.answer, late]);
-}"""
-
-# A digest of the pixels of pictures.
-PIXELS = f"""async images => {{
-  const decoded = {DECODED}, found = [];
-  for (const image of images) {{
-    await decoded(image);
-    const size = [image.naturalWidth, image.naturalHeight];
-    const pen = new OffscreenCanvas(...size).getContext("2d");
-    pen.drawImage(image, 0, 0);
-    const pixels = pen.getImageData(0, 0, ...size).data;
-    const digest = await crypto.subtle.digest("SHA-256", pixels);
-    found.push(new Uint32Array(digest).join());
-  }}
-  return found.join();
-}}"""
-
 # From now on every error of the kernel is kept, shown in the notebook or not.
 LISTEN = """() => {
   window.kernelFaults = [];
@@ -259,9 +216,9 @@ FAILED = """() => {
 
 
 class Book:
-    """A notebook that was run, and the controls in it."""
+    """A notebook that was run, and the explorers in it."""
 
-    def __init__(self, watched, address, *, live=False):
+    def __init__(self, watched, address):
         self.watched = watched
         self.page = watched.page
         self.page.goto(address)
@@ -272,12 +229,14 @@ class Book:
         self.page.wait_for_function(ended, polling=200, timeout=1000 * RUNS)
         failed = self.page.evaluate(FAILED)
         assert not failed, failed
-        panels = self.page.locator(".jp-OutputArea .widget-vbox")
-        self.root = panels.filter(has=self.page.locator(".widget-slider"))
-        if live:
-            self.root = self.page.locator(".explorer-live")
-        self.root.wait_for(timeout=1000 * PATIENCE)
+        self.live = self.explorer(0)
         self.page.evaluate(LISTEN)
+
+    def explorer(self, number):
+        """One of its explorers, counted from 0."""
+        root = self.page.locator(".explorer-live").nth(number)
+        root.wait_for(timeout=1000 * PATIENCE)
+        return Live(self.watched, root)
 
     def check_faultless(self):
         assert not self.watched.faults
@@ -287,44 +246,9 @@ class Book:
         """The value of an expression in the kernel, as text."""
         return self.page.evaluate(ASK, code)
 
-    # ---- What stands there ----
-    def control(self, label):
-        """The slider, group of buttons or box with this label."""
-        labels = self.page.locator(".widget-label", has_text=label)
-        return self.root.locator(".widget-inline-hbox").filter(has=labels)
-
-    def handle(self, label):
-        return self.control(label).locator(".noUi-handle")
-
-    def readout(self, label):
-        return self.control(label).locator(".widget-readout").inner_text()
-
-    def text(self):
-        texts = self.root.locator(".widget-html-content").all_inner_texts()
-        return "\n".join(texts)
-
-    def picture(self):
-        """A digest of the pixels of the pictures."""
-        return self.root.locator("img").evaluate_all(PIXELS)
-
-    def button(self, name):
-        return self.root.get_by_role("button", name=name, exact=True)
-
-    def progress(self):
-        """How full the bar is, in per cent."""
-        bar = self.root.locator(".progress-bar")
-        return bar.evaluate("bar => parseFloat(bar.style.width) || 0")
-
-    # ---- What a hand does ----
-    def press(self, target, key):
-        """Presses a key on it; milliseconds until pictures and text have changed."""
-        target.focus()
-        self.root.evaluate(ARM)
-        self.page.keyboard.press(key)
-        milliseconds = self.page.evaluate(ANSWER, 1000 * PATIENCE)
-        late = f"no new picture and text within {PATIENCE} s of {key}"
-        assert milliseconds is not None, late
-        return milliseconds
+    def value(self, code):
+        """The value of an expression in the kernel: numbers, texts, lists, dicts."""
+        return ast.literal_eval(self.ask(code))
 
     def until(self, condition, what, seconds=PATIENCE):
         """Waits until `condition()`; the seconds it took."""

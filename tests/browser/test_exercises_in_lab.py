@@ -60,7 +60,7 @@ def test_a_hint_is_folded_away_until_it_is_wanted(page):
     ],
 )
 def test_an_answer_is_judged_at_once(page, answer, words):
-    """The cell is typed anew, as a learner would, and run with Shift+Enter."""
+    """Types the cell again, as a learner would, and runs it with Shift+Enter."""
     cell(page, "check_relu").locator(".cm-content").click()
     page.keyboard.press("ControlOrMeta+a")
     page.keyboard.type("class ReLU(Layer):\n")

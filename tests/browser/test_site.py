@@ -1,6 +1,7 @@
 """The site of `make site`, opened page by page in Chromium: each page once."""
 
 import functools
+import os
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
@@ -91,6 +92,15 @@ def test_every_internal_link_leads_somewhere(opened, address, look_up):
         assert ids is not None, link
         if fragment and target.endswith((".html", "/")):
             assert unquote(fragment) in ids, link
+
+
+def test_notebooks_link_to_services_only_if_the_repository_is_known(opened, path):
+    # GitHub's workflow sets it, and builds the site with it (tools/site/hosts.py).
+    is_known = bool(os.environ.get("GITHUB_REPOSITORY"))
+    links = opened.page.eval_on_selector_all("article a[href]", LINKS)
+    found = [link for link in links if "colab.research" in link]
+    expected = is_known and path.startswith("notebooks/")
+    assert len(found) == int(expected)
 
 
 WIDTH = "document.scrollingElement.scrollWidth"

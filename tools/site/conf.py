@@ -1,6 +1,7 @@
-"""Settings of the site that `make site` builds, from the files as they are committed:
+"""Settings of the site that `make site` builds from the files as they are committed:
 README.md, the pages of docs/ and the notebooks."""
 
+import os
 import re
 import shutil
 import sys
@@ -10,12 +11,17 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import explorers  # noqa: E402
+import hosts  # noqa: E402
 import nbformat  # noqa: E402
 import pages  # noqa: E402
 
 project = "Building a WaveNet"
 html_title = project
 language = "en"
+
+# Set where GitHub's workflow builds the site, and nowhere else (hosts.py)
+repository = os.environ.get("GITHUB_REPOSITORY", "")
+branch = os.environ.get("GITHUB_REF_NAME", "")
 
 extensions = ["myst_nb"]
 root_doc = "README"
@@ -27,7 +33,7 @@ myst_heading_anchors = 3
 
 nb_execution_mode = "off"
 nb_merge_streams = True
-nb_ipywidgets_js = {}  # would be fetched from another host
+nb_ipywidgets_js = {}  # they would be fetched from another host
 
 html_theme = "furo"  # no fonts or scripts from elsewhere
 html_static_path = [str(HERE / "static")]
@@ -39,6 +45,7 @@ html_use_index = False
 html_show_copyright = False
 html_show_sphinx = False
 
+FAQ = "docs/faq"
 HERO = "notebooks/03_wavenet.ipynb"  # its explorer plays on the front page
 PICTURE = re.compile(r"^!\[.*\n?.*\]\(.*\)$", re.MULTILINE)
 ROW = re.compile(r"\| (\[[^]]+\]\((notebooks/\w+\.ipynb)\)) \|")
@@ -54,11 +61,12 @@ CONTENTS = """
 
 
 def change_source(app, docname, source):
-    """Adds to the README what a site has, and makes notebooks pages (pages.py).
+    """Adapts the README to the site, and turns notebooks into pages (pages.py).
 
-    The README's picture is replaced by an explorer where scripts run. Its table links
-    to the pages: each row gets its notebook for download, too. From the contents tree
-    Sphinx makes the navigation.
+    Where scripts run, an explorer replaces the README's picture. The rows of its table
+    link to the pages, and each gets its notebook for download, too. Sphinx makes the
+    navigation from the contents tree. If the repository is known, notebooks get links
+    to services that open them, and the questions name its address.
     """
     if docname == root_doc:
         notebook = nbformat.read(Path(app.srcdir, HERO), as_version=4)
@@ -73,11 +81,16 @@ def change_source(app, docname, source):
         others.sort(key=lambda name: not name.startswith("notebooks"))
         source[0] = text + CONTENTS.format("\n".join(others))
     elif docname.startswith("notebooks/"):
-        source[0] = pages.page(source[0], Path(docname).name)
+        known = app.config
+        links = hosts.links(known.repository, known.branch, f"{docname}.ipynb")
+        source[0] = pages.page(source[0], Path(docname).name, links)
+    elif docname == FAQ:
+        address = hosts.address(app.config.repository)
+        source[0] = source[0].replace(hosts.UNKNOWN, address)
 
 
 def add_files(app, exception):
-    """What the explorers load; and index.html, which a web server opens."""
+    """Adds the files that the explorers load, and index.html for web servers."""
     if exception is None:
         explorers.write_files(Path(app.outdir, "_static", "explorers"))
         shutil.copy(
@@ -86,5 +99,7 @@ def add_files(app, exception):
 
 
 def setup(app):
+    for name in ("repository", "branch"):  # "env": another one makes all pages anew
+        app.add_config_value(name, "", "env", str)
     app.connect("source-read", change_source)
     app.connect("build-finished", add_files)

@@ -1,6 +1,6 @@
 """The explorers on the site: their places in pages, their scripts and their weights.
 
-The scripts are those of JupyterLab, and static/mount.js starts them without a kernel.
+The scripts are the same as in JupyterLab; static/mount.js runs them without a kernel.
 """
 
 import base64
@@ -33,7 +33,7 @@ EXPLORERS = [
 
 
 def place(output) -> str:
-    """The HTML for an output with an explorer: its picture, to be replaced."""
+    """The HTML for an explorer's output: its picture, which the script replaces."""
     picture = few_colors(output.data["image/png"])
     alt = escape(output.metadata["image/png"]["alt"])
     image = f'<img src="data:image/png;base64,{picture}" alt="{alt}">'
@@ -42,7 +42,7 @@ def place(output) -> str:
 
 
 def few_colors(png: str) -> str:
-    """A PNG with 64 colours, which takes half the room; both are texts in base64."""
+    """The PNG with 64 colours, about half as large; both are texts in base64."""
     with Image.open(BytesIO(base64.b64decode(png))) as picture:
         fewer = picture.convert("RGB").quantize(64, dither=Image.Dither.NONE)
     small = BytesIO()
@@ -51,14 +51,14 @@ def few_colors(png: str) -> str:
 
 
 def opening(explorer: dict, **changed) -> str:
-    """The <div> that mount.js looks for; `changed` are traits to begin with."""
+    """The <div> that mount.js looks for; `changed` sets initial values of traits."""
     state = json.dumps(explorer["state"] | changed)
     script = escape(explorer["script"])
     return f'<div class="explorer" data-script="{script}" data-state="{escape(state)}">'
 
 
 def write_files(folder: Path) -> None:
-    """Scripts, style and weights, into the site's folder for them."""
+    """Writes the scripts, the style and the weights into `folder`."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "data").mkdir(parents=True)
     shutil.copy(SCRIPTS / STYLE, folder)
@@ -67,7 +67,7 @@ def write_files(folder: Path) -> None:
     for explorer in EXPLORERS:
         path = SCRIPTS / f"{explorer.script}.js"
         own = path.read_text(encoding="utf-8")
-        # In a block its names are its own, whatever else is on the page.
+        # A block keeps its names apart from everything else on the page.
         text = f'"use strict";\n{{\n{own}}}\n'
         (folder / path.name).write_text(text, encoding="utf-8")
         for name, content in explorer.page_files().items():

@@ -1,8 +1,8 @@
-"""Makes a notebook a page of the site.
+"""Turns a notebook into a page of the site.
 
-Its pictures get the alternative texts that stand in their outputs (see
+Its pictures get the alternative texts that are stored in their outputs (see
 course.drawings.show), and its explorers a place where they run (see explorers.py).
-Other widgets, which need a kernel, get a note.
+Other widgets, which need a kernel, are replaced by a note.
 """
 
 import explorers
@@ -12,9 +12,9 @@ PICTURE = "image/png"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 WIDEST = 740  # CSS pixels: wider pictures scroll on a phone
 NOTE = (
-    '<p class="widget-note">In JupyterLab sliders and buttons stand here. A page '
-    "cannot run them: the same functions, called once, made the figures and tables "
-    "beside this cell.</p>"
+    '<p class="widget-note">JupyterLab shows sliders and buttons here. A page cannot '
+    "run them. The figures and tables next to this cell were made by calling the same "
+    "functions once.</p>"
 )
 
 
@@ -28,7 +28,7 @@ def alternative(cell) -> str:
 
 
 def is_narrow(cell) -> bool:
-    """Whether all pictures of a cell can be read when a phone shrinks them."""
+    """Whether all pictures of a cell are readable when a phone shrinks them."""
     widths = []
     for output in cell.outputs:
         if PICTURE in output.get("data", {}):
@@ -37,7 +37,7 @@ def is_narrow(cell) -> bool:
 
 
 def explorer_of(notebook) -> dict:
-    """What the first explorer of a notebook says of itself: script and state."""
+    """What the first explorer of a notebook stores about itself: script and state."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if "explorer" in output.get("metadata", {}):
@@ -45,12 +45,18 @@ def explorer_of(notebook) -> dict:
     raise ValueError("the notebook shows no explorer: run it with make notebooks")
 
 
-def page(content: str, name: str) -> str:
-    """The text of a notebook file `name`, ready to be a page."""
+def page(content: str, name: str, links: str = "") -> str:
+    """The text of a notebook file `name`, ready to be a page.
+
+    `links` lead to services that open it (see hosts.py). The first cell, which is for
+    such services, is tagged remove-cell, so it is not on the page.
+    """
     notebook = nbformat.reads(content, as_version=4)
     download = f"{{download}}`Download this notebook <{name}.ipynb>`"
-    how = "to be run in a copy of the repository: [how](../README.md)."
+    how = "and run it in a copy of the repository ([how](../README.md))."
     notebook.cells[0].source += f"\n\n{download}, {how}"
+    if links:
+        notebook.cells[0].source += f"\n\n{links}"
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue

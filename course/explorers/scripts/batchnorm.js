@@ -18,22 +18,12 @@ class BatchNormExplorer {
     this.looked = { position: 0, channel: 3 };
     this.draw = onceAFrame(() => this.drawNow());
     this.build(el);
-    model.on("change:fixed", () => {
-      this.fixed.set(model.get("fixed"));
-      this.draw();
-    });
+    model.on("change:fixed", this.draw);
     this.drawNow();
   }
 
   build(el) {
-    this.fixed = checkBox({
-      name: "with the fix",
-      value: this.model.get("fixed"),
-      onChange: (value) => {
-        this.model.set("fixed", value);
-        this.model.save_changes();
-      },
-    });
+    const fixed = controlOf(checkBox, this.model, "fixed", { name: "with the fix" });
     const [examples, positions, channels] = this.model.get("sizes");
     const cube = this.model.get("cube");
     const words = `What enters BatchNorm: (${examples}, ${positions}, ${channels})`;
@@ -48,7 +38,7 @@ class BatchNormExplorer {
     const title = html("p", { class: "title" }, words);
     const small = html("p", { class: "small" }, drawn);
     el.append(
-      html("div", { class: "controls" }, this.fixed.root),
+      html("div", { class: "controls" }, fixed.root),
       html(
         "div",
         { class: "panels" },
@@ -138,13 +128,11 @@ class BatchNormExplorer {
       return row.map((mean, channel) => {
         const x = MEANS.left + MEANS.cell * channel;
         const box = { x, y, width: MEANS.cell, height: MEANS.cell };
-        const element = svg("g", { class: "mean chip", role: "img" });
+        const element = svg("g", { class: "mean chip" });
         element.append(svg("rect", { ...shadeOf(mean), ...box }));
         element.append(svg("rect", { class: "frame", ...box }));
-        element.setAttribute("aria-label", this.sentence(position, channel));
         const look = () => this.look(position, channel);
-        element.addEventListener("pointerenter", look);
-        element.addEventListener("focus", look);
+        lookable(element, this.sentence(position, channel), look);
         root.append(element);
         return element;
       });

@@ -48,20 +48,9 @@ class GridExplorer {
       this.title,
       this.facts
     );
-    this.buildTraining(el);
+    const start = { "Train this cell": { do: "train" } };
+    this.training = trainingControls(this.model, el, start);
     el.append(this.curves, this.runs, this.announcer.root);
-  }
-
-  buildTraining(el) {
-    if (!this.model.get("has_kernel")) return;
-    const press = (what) => () => this.model.send({ do: what });
-    this.trainButton = button("Train this cell", press("train"));
-    this.stopButton = button("Stop", press("stop"));
-    this.status = html("p", { class: "line" });
-    el.append(
-      html("div", { class: "controls" }, this.trainButton, this.stopButton),
-      this.status
-    );
   }
 
   // A row for each block size, a column for each hidden width.
@@ -109,15 +98,10 @@ class GridExplorer {
     element.setAttribute("role", "button");
     const sentence = sentenceOf(this.cells.get(name), loss, isBest);
     element.setAttribute("aria-label", sentence);
-    element.addEventListener("focus", () => this.choose(name));
+    element.addEventListener("focus", () => send(this.model, "chosen_cell", name));
     element.addEventListener("click", () => element.focus());
     this.elements.set(name, element);
     return element;
-  }
-
-  choose(name) {
-    this.model.set("chosen_cell", name);
-    this.model.save_changes();
   }
 
   // ---- The chosen cell ----
@@ -145,30 +129,33 @@ class GridExplorer {
   // The stored curves of the chosen cell, and those of runs made now.
   showTraining() {
     const cell = this.cells.get(this.model.get("chosen_cell"));
-    const { status, running, runs = [] } = this.model.get("training");
-    if (this.status) {
-      this.trainButton.disabled = Boolean(running);
-      this.stopButton.disabled = !running;
-      this.status.textContent = status;
-    }
+    const training = this.model.get("training");
+    if (this.training) this.training.show(training);
     const stored = cell.curves.map((losses, i) => {
-      const name = `seed ${cell.seeds[i]}`;
-      return { losses, every: GRID.window, name: "", words: `stored, ${name}` };
+      const dash = i === 1 ? "; stroke-dasharray: 5 3" : ""; // the second seed
+      const style = `stroke: ${curveColor()}${dash}`;
+      const words = `stored, seed ${cell.seeds[i]}`;
+      return { losses, every: GRID.window, style, words };
     });
+    const { runs = [] } = training;
     const own = runs.filter(({ name, losses }) => {
       return name === kindOfCell(cell) && losses.length > 0;
     });
-    const fresh = own.map((run) => ({ ...run, words: "trained now", name: "" }));
-    const drawn = [...stored, ...fresh].map((run) => ({ ...run, isLast: true }));
-    const root = lossCurves(drawn, { steps: GRID.steps, lowest: 1.7, highest: 2.8 });
-    root.querySelectorAll(".curve").forEach((path, i) => {
-      path.style.stroke = curveColor(drawn[i].number);
-      path.style.strokeDasharray = i === 1 ? "5 3" : ""; // the second seed
-      const isOlder = i >= stored.length && i < drawn.length - 1;
-      path.style.opacity = isOlder ? 0.5 : 1;
+    const fresh = own.map((run, i) => {
+      const opacity = i === own.length - 1 ? 1 : 0.5;
+      const style = `stroke: ${curveColor(run.number)}; opacity: ${opacity}`;
+      return { ...run, style, words: "trained now" };
     });
-    this.curves.replaceChildren(root);
-    this.runs.replaceChildren(...drawn.map(itemOf));
+    const drawn = [...stored, ...fresh].map((run) => {
+      return { ...run, name: "", isLast: true };
+    });
+    const range = { steps: GRID.steps, lowest: 1.7, highest: 2.8 };
+    this.curves.replaceChildren(lossCurves(drawn, range));
+    const items = drawn.map(({ words, losses, number }) => {
+      const last = `last loss ${losses.at(-1).toFixed(3)}`;
+      return runItem(curveColor(number), `${words}: ${last}`);
+    });
+    this.runs.replaceChildren(...items);
   }
 }
 
@@ -183,10 +170,6 @@ const POINT =
   "Click a cell, or reach it by tab and arrow keys, to see its curves. The star " +
   "marks the lowest loss; darker is lower. Losses are nats per character, means " +
   "of two seeds.";
-
-function meanOf(values) {
-  return values.reduce((a, b) => a + b) / values.length;
-}
 
 // Numbers, each once, the smallest first.
 function distinct(numbers) {
@@ -207,10 +190,4 @@ function sentenceOf(cell, loss, isBest) {
 function curveColor(number) {
   if (number === undefined) return "var(--bar)";
   return CURVE_COLORS[number % CURVE_COLORS.length];
-}
-
-function itemOf({ words, losses, number }) {
-  const style = `background: ${curveColor(number)}`;
-  const mark = html("span", { class: "run", style });
-  return html("li", {}, mark, `${words}: last loss ${losses.at(-1).toFixed(3)}`);
 }

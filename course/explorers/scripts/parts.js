@@ -66,6 +66,10 @@ function thousands(number) {
   return number.toLocaleString("en");
 }
 
+function meanOf(values) {
+  return values.reduce((a, b) => a + b) / values.length;
+}
+
 function percent(probability) {
   const value = 100 * probability;
   return `${value < 9.95 ? value.toFixed(1) : Math.round(value)} %`;
@@ -88,6 +92,15 @@ function bestThree(probabilities, characters) {
     return `${spoken(characters[i], characters)} ${percent(probabilities[i])}`;
   });
   return parts.join(", ");
+}
+
+// How far a flat model or a tree is trained, and how good it is then.
+function trainedWords({ trained, val, loss, samples }) {
+  const after = `after ${thousands(trained)} steps`;
+  if (!trained) return "Not trained yet: all characters are about equally likely.";
+  if (val === undefined) return `Training loss ${loss.toFixed(3)} ${after}.`;
+  const names = samples.slice(0, 5).join(", ");
+  return `Validation loss ${val.toFixed(3)} ${after}. Names it makes: ${names}.`;
 }
 
 // ---- Pieces of pictures ----------------------------------------
@@ -168,6 +181,7 @@ function bars(probabilities, characters, { x, y, width, height }) {
 }
 
 // Loss curves. A run is {losses, every, name, isLast}: a loss for each `every` steps.
+// Its `style`, if it has one, is that of the curve.
 function lossCurves(runs, { steps, lowest = 1.9, highest = 3.4 }) {
   const width = 420;
   const height = 120;
@@ -184,18 +198,39 @@ function lossCurves(runs, { steps, lowest = 1.9, highest = 3.4 }) {
   }
   root.append(label(34, height - 4, "step 0", "soft"));
   root.append(label(width - 56, height - 4, thousands(steps), "soft middle"));
-  for (const { losses, every, name, isLast } of runs) {
+  for (const { losses, every, name, isLast, style = "" } of runs) {
     if (!losses.length) continue;
     const points = losses.map((loss, i) => [across((i + 1) * every), down(loss)]);
     const kind = isLast ? "curve" : "curve older";
-    root.append(svg("path", { class: kind, d: `M${points.join("L")}` }));
+    root.append(svg("path", { class: kind, style, d: `M${points.join("L")}` }));
     const [x, y] = points[points.length - 1];
     root.append(label(x + 4, y + 4, name, isLast ? "" : "soft"));
   }
   return root;
 }
 
+// A line of the list beside curves: the colour of one, and what it is.
+function runItem(color, words) {
+  const mark = html("span", { class: "run", style: `background: ${color}` });
+  return html("li", {}, mark, words);
+}
+
 // ---- Controls ----------------------------------------
+
+// Sets a trait here and in the kernel.
+function send(model, trait, value) {
+  model.set(trait, value);
+  model.save_changes();
+}
+
+// A slider, a checkBox or a nameBox that changes a trait, and follows it when it is set
+// elsewhere.
+function controlOf(kind, model, trait, options) {
+  const onChange = (value) => send(model, trait, value);
+  const control = kind({ value: model.get(trait), onChange, ...options });
+  model.on(`change:${trait}`, () => control.set(model.get(trait)));
+  return control;
+}
 
 // A slider over a list of values, with its value beside it; `set` moves it, too.
 function slider({ name, values, value, onChange }) {
@@ -259,8 +294,8 @@ function nameProblem(name, characters) {
 }
 
 // A box to type a name in. Under it one line is kept for what is wrong; while something
-// is, `onName` is not called, so the last picture stays.
-function nameBox({ name, value, characters, onName }) {
+// is, `onChange` is not called, so the last picture stays.
+function nameBox({ name, value, characters, onChange }) {
   const plain = { autocomplete: "off", autocapitalize: "off", spellcheck: "false" };
   const input = html("input", { type: "text", size: 14, ...plain });
   const problem = html("p", { class: "problem", role: "alert" });
@@ -270,7 +305,7 @@ function nameBox({ name, value, characters, onName }) {
     const found = nameProblem(text, characters);
     problem.textContent = found && `${found} The picture keeps the last name.`;
     input.setAttribute("aria-invalid", found !== "");
-    if (!found) onName(text);
+    if (!found) onChange(text);
   });
   const root = html("label", { class: "control" }, `${name} `, input);
   const set = (wanted) => {
@@ -289,6 +324,34 @@ function announcer() {
     waiting = setTimeout(() => (root.textContent = text), 600);
   };
   return { root, say };
+}
+
+// Buttons that begin a training, and one that stops it; below them a line on what goes
+// on. `starts` holds what each button asks for: {words: message}. Without a kernel
+// there is none of it, and null is returned.
+function trainingControls(model, el, starts) {
+  if (!model.get("has_kernel")) return null;
+  const ask = (message) => () => model.send(message);
+  const begin = Object.entries(starts).map(([words, it]) => button(words, ask(it)));
+  const stop = button("Stop", ask({ do: "stop" }));
+  const line = html("p", { class: "line" });
+  el.append(html("div", { class: "controls" }, ...begin, stop), line);
+  const show = ({ status, running }) => {
+    for (const it of begin) it.disabled = Boolean(running);
+    stop.disabled = !running;
+    line.textContent = status;
+  };
+  return { show };
+}
+
+// A thing to look at, by mouse or by keyboard. `words` say what it is.
+function lookable(element, words, look, leave = () => {}) {
+  element.setAttribute("role", "img");
+  element.setAttribute("aria-label", words);
+  element.addEventListener("pointerenter", look);
+  element.addEventListener("focus", look);
+  element.addEventListener("pointerleave", leave);
+  element.addEventListener("blur", leave);
 }
 
 // Things to look at, in rows from below. The tab key reaches one of them, and arrow

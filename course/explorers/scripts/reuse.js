@@ -24,12 +24,8 @@ class ReuseExplorer {
     for (const name of ["block_size", "character", "name"]) {
       model.on(`change:${name}`, this.draw);
     }
-    model.on("change:block_size", () => this.blockSize.set(model.get("block_size")));
     model.on("change:character", () => this.character.set(model.get("character")));
-    model.on("change:name", () => {
-      this.name.set(model.get("name"));
-      this.buildCharacter();
-    });
+    model.on("change:name", () => this.buildCharacter());
     this.drawNow();
   }
 
@@ -40,18 +36,13 @@ class ReuseExplorer {
   // ---- What stands where ----
   build(el) {
     const model = this.model;
-    this.name = nameBox({
+    this.name = controlOf(nameBox, model, "name", {
       name: "a name",
-      value: model.get("name"),
       characters: this.characters,
-      onName: (name) => this.setName(name),
+      onChange: (name) => this.setName(name),
     });
-    this.blockSize = slider({
-      name: "block size",
-      values: model.get("block_sizes"),
-      value: model.get("block_size"),
-      onChange: (value) => this.set("block_size", value),
-    });
+    const sizes = { name: "block size", values: model.get("block_sizes") };
+    const blockSize = controlOf(slider, model, "block_size", sizes);
     this.characterPlace = html("span", {});
     this.buildCharacter();
     this.play = button("Play", () => this.playOrPause());
@@ -60,7 +51,7 @@ class ReuseExplorer {
     this.facts = html("p", { class: "facts" });
     this.line = html("p", { class: "line" });
     this.announcer = announcer();
-    const controls = [this.name.root, this.blockSize.root, this.characterPlace];
+    const controls = [this.name.root, blockSize.root, this.characterPlace];
     el.append(
       html("div", { class: "controls" }, ...controls, this.play),
       this.name.problem,
@@ -84,21 +75,16 @@ class ReuseExplorer {
     this.characterPlace.replaceChildren(this.character.root);
   }
 
-  set(name, value) {
-    this.model.set(name, value);
-    this.model.save_changes();
-  }
-
   setName(name) {
     this.pause();
     const most = [...name].length + 1;
     this.model.set("character", Math.min(this.model.get("character"), most));
-    this.set("name", name);
+    send(this.model, "name", name);
   }
 
   choose(character) {
     this.pause();
-    this.set("character", character);
+    send(this.model, "character", character);
   }
 
   // ---- Playing ----
@@ -108,7 +94,7 @@ class ReuseExplorer {
       return;
     }
     const last = [...this.model.get("name")].length + 1;
-    if (this.model.get("character") === last) this.set("character", 1);
+    if (this.model.get("character") === last) send(this.model, "character", 1);
     this.play.textContent = "Pause";
     this.playing = setInterval(() => this.step(), REUSE.pause);
   }
@@ -116,7 +102,7 @@ class ReuseExplorer {
   step() {
     const last = [...this.model.get("name")].length + 1;
     const next = this.model.get("character") + 1;
-    if (next <= last) this.set("character", next);
+    if (next <= last) send(this.model, "character", next);
     if (next >= last) this.pause();
   }
 
@@ -247,21 +233,11 @@ class ReuseExplorer {
         const d = `M${from}L${this.x(position)} ${this.y(level)}`;
         wires.append(svg("path", { class: "wire", d }));
       }
-      this.lookable(element, fusion);
+      const look = () => this.look(fusion, element);
+      lookable(element, this.sentence(fusion), look, () => this.look(null));
       this.rows[level - 1].unshift(element); // the oldest one first
     }
     arrowKeys(this.rows);
-  }
-
-  lookable(element, fusion) {
-    element.setAttribute("role", "img");
-    element.setAttribute("aria-label", this.sentence(fusion));
-    const look = () => this.look(fusion, element);
-    const leave = () => this.look(null);
-    element.addEventListener("pointerenter", look);
-    element.addEventListener("focus", look);
-    element.addEventListener("pointerleave", leave);
-    element.addEventListener("blur", leave);
   }
 
   look(fusion, element) {

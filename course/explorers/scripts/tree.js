@@ -26,10 +26,6 @@ class TreeExplorer {
       model.on(`change:${name}`, this.draw);
     }
     model.on("change:training", () => this.showTraining());
-    model.on("change:name", () => this.name.set(model.get("name")));
-    model.on("change:block_size", () => this.blockSize.set(model.get("block_size")));
-    model.on("change:hidden", () => this.hidden.set(model.get("hidden")));
-    model.on("change:equal", () => this.equal.set(model.get("equal")));
     this.showTraining();
     this.drawNow();
     if (model.get("hero")) this.typeByItself();
@@ -38,35 +34,23 @@ class TreeExplorer {
   // ---- What stands where ----
   build(el) {
     const model = this.model;
-    const set = (name) => (value) => {
-      model.set(name, value);
-      model.save_changes();
-    };
-    this.name = nameBox({
+    this.name = controlOf(nameBox, model, "name", {
       name: "a name so far",
-      value: model.get("name"),
       characters: this.characters,
-      onName: set("name"),
     });
-    this.blockSize = slider({
+    const blockSize = controlOf(slider, model, "block_size", {
       name: "block size",
       values: model.get("block_sizes"),
-      value: model.get("block_size"),
-      onChange: set("block_size"),
     });
-    this.hidden = slider({
+    const hidden = controlOf(slider, model, "hidden", {
       name: "hidden width",
       values: this.widths(),
-      value: model.get("hidden"),
-      onChange: set("hidden"),
     });
-    this.equal = checkBox({
+    const equal = controlOf(checkBox, model, "equal", {
       name: "flat model with as many parameters as the tree",
-      value: model.get("equal"),
-      onChange: set("equal"),
     });
-    const controls = [this.name.root, this.blockSize.root, this.hidden.root];
-    if (!model.get("hero")) controls.push(this.equal.root);
+    const controls = [this.name.root, blockSize.root, hidden.root];
+    if (!model.get("hero")) controls.push(equal.root);
     this.places = {};
     const figures = this.panels.map((panel) => this.buildPanel(panel));
     this.line = html("p", { class: "line" });
@@ -78,7 +62,12 @@ class TreeExplorer {
       this.line,
       this.announcer.root
     );
-    this.buildTraining(el);
+    this.curves = html("div", { class: "curves" });
+    this.training = trainingControls(model, el, {
+      "Train the tree": { do: "train", which: "tree" },
+      "Train the flat model": { do: "train", which: "flat" },
+    });
+    if (this.training) el.append(this.curves);
   }
 
   buildPanel(panel) {
@@ -87,20 +76,6 @@ class TreeExplorer {
     const facts = html("p", { class: "facts" });
     this.places[panel] = { title, drawing, facts };
     return html("div", { class: "panel" }, title, drawing, facts);
-  }
-
-  buildTraining(el) {
-    if (!this.model.get("has_kernel")) return;
-    const press = (what) => () => this.model.send(what);
-    this.trainButtons = [
-      button("Train the tree", press({ do: "train", which: "tree" })),
-      button("Train the flat model", press({ do: "train", which: "flat" })),
-    ];
-    this.stopButton = button("Stop", press({ do: "stop" }));
-    this.status = html("p", { class: "line" });
-    this.curves = html("div", { class: "curves" });
-    const buttons = [...this.trainButtons, this.stopButton];
-    el.append(html("div", { class: "controls" }, ...buttons), this.status, this.curves);
   }
 
   widths() {
@@ -146,7 +121,8 @@ class TreeExplorer {
     place.run = run;
     place.window = window.map((i) => this.characters[i]).join("");
     place.title.textContent = `${kindOf(about)}, width ${about.hidden}`;
-    place.facts.textContent = factsOf(about);
+    const parameters = `${thousands(about.parameters)} parameters.`;
+    place.facts.textContent = `${parameters} ${trainedWords(about)}`;
     place.drawing.replaceChildren(drawn.root);
     arrowKeys([drawn.areas, ...drawn.nodes].filter((row) => row.length));
     drawn.nodes.forEach((row, i) =>
@@ -159,13 +135,7 @@ class TreeExplorer {
 
   watch(element, looked) {
     const look = () => this.light(looked);
-    const leave = () => this.light(null);
-    element.addEventListener("pointerenter", look);
-    element.addEventListener("focus", look);
-    element.addEventListener("pointerleave", leave);
-    element.addEventListener("blur", leave);
-    element.setAttribute("role", "img");
-    element.setAttribute("aria-label", this.sentence(looked));
+    lookable(element, this.sentence(looked), look, () => this.light(null));
   }
 
   // The node or the matrix that is pointed at, if it is there.
@@ -233,11 +203,9 @@ class TreeExplorer {
 
   // ---- Training, in JupyterLab ----
   showTraining() {
-    if (!this.status) return;
+    if (!this.training) return;
     const training = this.model.get("training");
-    for (const it of this.trainButtons) it.disabled = Boolean(training.running);
-    this.stopButton.disabled = !training.running;
-    this.status.textContent = training.status;
+    this.training.show(training);
     this.curves.replaceChildren(lossCurves(training.runs, training));
   }
 
@@ -250,8 +218,7 @@ class TreeExplorer {
     const type = () => {
       if (!isAlone) return;
       this.name.input.value = name.slice(0, count);
-      this.model.set("name", name.slice(0, count));
-      this.model.save_changes();
+      send(this.model, "name", name.slice(0, count));
       count += 1;
       if (count <= name.length) setTimeout(type, 550);
     };
@@ -306,20 +273,6 @@ function filesFor(model) {
 function kindOf({ architecture, block_size: size }) {
   const kind = architecture === "flat" ? "Flat model" : "Tree of pairs";
   return `${kind}, ${size} characters`;
-}
-
-function factsOf({ parameters, trained, val, loss, samples }) {
-  const words = [`${thousands(parameters)} parameters.`];
-  const steps = `after ${thousands(trained)} steps`;
-  if (!trained) {
-    words.push("Not trained yet: all characters are about equally likely.");
-  } else if (val === undefined) {
-    words.push(`Training loss ${loss.toFixed(3)} ${steps}.`);
-  } else {
-    words.push(`Validation loss ${val.toFixed(3)} ${steps}.`);
-    words.push(`Names it makes: ${samples.slice(0, 5).join(", ")}.`);
-  }
-  return words.join(" ");
 }
 
 // ---- The picture of one model ----------------------------------------

@@ -24,33 +24,19 @@ class WaveNetExplorer {
     this.draw = onceAFrame(() => this.drawNow());
     this.build(el);
     model.on("change:name", () => {
-      this.name.set(model.get("name"));
       this.looked = null;
       this.draw();
     });
-    model.on("change:temperature", () => {
-      this.temperature.set(model.get("temperature"));
-      this.draw();
-    });
+    model.on("change:temperature", this.draw);
     this.drawNow();
   }
 
   build(el) {
-    const set = (name) => (value) => {
-      this.model.set(name, value);
-      this.model.save_changes();
-    };
-    this.name = nameBox({
-      name: "a name",
-      value: this.model.get("name"),
-      characters: this.characters,
-      onName: set("name"),
-    });
-    this.temperature = slider({
+    const { model, characters } = this;
+    this.name = controlOf(nameBox, model, "name", { name: "a name", characters });
+    const temperature = controlOf(slider, model, "temperature", {
       name: "temperature",
       values: Array.from({ length: 19 }, (_, i) => (i + 2) / 10),
-      value: this.model.get("temperature"),
-      onChange: set("temperature"),
     });
     const make = button("Make names", () => this.makeNames());
     this.drawing = html("div", { class: "drawing" });
@@ -61,7 +47,7 @@ class WaveNetExplorer {
     this.announcer = announcer();
     const cost = html("p", { class: "title" }, "What each character cost");
     el.append(
-      html("div", { class: "controls" }, this.name.root, this.temperature.root, make),
+      html("div", { class: "controls" }, this.name.root, temperature.root, make),
       this.name.problem,
       html(
         "div",
@@ -166,13 +152,7 @@ class WaveNetExplorer {
       column.append(svg("rect", { class: "gate", style, ...cell }));
     });
     const look = () => this.look(t);
-    const leave = () => this.look(null);
-    column.addEventListener("pointerenter", look);
-    column.addEventListener("focus", look);
-    column.addEventListener("pointerleave", leave);
-    column.addEventListener("blur", leave);
-    column.setAttribute("role", "img");
-    column.setAttribute("aria-label", this.sentence(t));
+    lookable(column, this.sentence(t), look, () => this.look(null));
     return column;
   }
 
@@ -242,10 +222,6 @@ class WaveNetExplorer {
 }
 
 explorers.wavenet = WaveNetExplorer;
-
-function meanOf(values) {
-  return values.reduce((a, b) => a + b) / values.length;
-}
 
 // The number of a character, drawn with these probabilities.
 function drawFrom(chances) {

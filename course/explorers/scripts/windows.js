@@ -24,12 +24,9 @@ class WindowsExplorer {
     model.on("change:network", this.draw);
     model.on("change:missing", this.draw);
     model.on("change:name", () => {
-      this.name.set(model.get("name"));
       this.looked = null;
       this.draw();
     });
-    model.on("change:block_size", () => this.blockSize.set(model.get("block_size")));
-    model.on("change:hidden", () => this.hidden.set(model.get("hidden")));
     model.on("change:training", () => this.showTraining());
     this.showTraining();
     this.drawNow();
@@ -38,29 +35,13 @@ class WindowsExplorer {
   // ---- What stands where ----
   build(el) {
     const model = this.model;
-    const set = (name) => (value) => {
-      model.set(name, value);
-      model.save_changes();
-    };
-    this.name = nameBox({
-      name: "a name",
-      value: model.get("name"),
-      characters: this.characters,
-      onName: set("name"),
-    });
-    this.blockSize = slider({
-      name: "block size",
-      values: model.get("block_sizes"),
-      value: model.get("block_size"),
-      onChange: set("block_size"),
-    });
-    this.hidden = slider({
-      name: "hidden width",
-      values: model.get("widths"),
-      value: model.get("hidden"),
-      onChange: set("hidden"),
-    });
-    const controls = [this.name.root, this.blockSize.root, this.hidden.root];
+    const { characters } = this;
+    this.name = controlOf(nameBox, model, "name", { name: "a name", characters });
+    const sizes = { name: "block size", values: model.get("block_sizes") };
+    const blockSize = controlOf(slider, model, "block_size", sizes);
+    const widths = { name: "hidden width", values: model.get("widths") };
+    const hidden = controlOf(slider, model, "hidden", widths);
+    const controls = [this.name.root, blockSize.root, hidden.root];
     const panel = () => html("div", { class: "panel" });
     const left = panel();
     const right = panel();
@@ -79,7 +60,11 @@ class WindowsExplorer {
       this.line,
       this.announcer.root
     );
-    this.buildTraining(el);
+    this.curves = html("div", { class: "curves" });
+    this.runs = html("ul", { class: "runs" });
+    const start = { "Train this model": { do: "train" } };
+    this.training = trainingControls(model, el, start);
+    if (this.training) el.append(this.curves, this.runs);
   }
 
   place(name) {
@@ -87,22 +72,6 @@ class WindowsExplorer {
     const tag = name.endsWith("Title") || name === "facts" ? "p" : "div";
     this.places[name] = html(tag, { class: kind });
     return this.places[name];
-  }
-
-  buildTraining(el) {
-    if (!this.model.get("has_kernel")) return;
-    const press = (what) => () => this.model.send({ do: what });
-    this.trainButton = button("Train this model", press("train"));
-    this.stopButton = button("Stop", press("stop"));
-    this.status = html("p", { class: "line" });
-    this.curves = html("div", { class: "curves" });
-    this.runs = html("ul", { class: "runs" });
-    el.append(
-      html("div", { class: "controls" }, this.trainButton, this.stopButton),
-      this.status,
-      this.curves,
-      this.runs
-    );
   }
 
   // ---- Drawing ----
@@ -165,8 +134,7 @@ class WindowsExplorer {
   drawRow(i, y) {
     const { cutOff, window, follows } = this.windowAt(i);
     const size = WINDOWS.slot - 2;
-    const element = svg("g", { class: "row", role: "img" });
-    element.setAttribute("aria-label", this.sentence(i));
+    const element = svg("g", { class: "row" });
     const shown = [...cutOff, ...window];
     shown.forEach((character, k) => {
       const x = WINDOWS.right - WINDOWS.slot * (shown.length - k - 0.5);
@@ -176,11 +144,7 @@ class WindowsExplorer {
     element.append(label(WINDOWS.right + 11, y + 4, "→", "soft middle"));
     element.append(tile(follows, { x: WINDOWS.follows, y, size, kind: "later" }));
     const look = () => this.look(i);
-    const leave = () => this.look(null);
-    element.addEventListener("pointerenter", look);
-    element.addEventListener("focus", look);
-    element.addEventListener("pointerleave", leave);
-    element.addEventListener("blur", leave);
+    lookable(element, this.sentence(i), look, () => this.look(null));
     return element;
   }
 
@@ -267,26 +231,22 @@ class WindowsExplorer {
       root.append(label(300, y, thousands(count), "end"));
     });
     this.places.areas.replaceChildren(root);
-    this.places.facts.textContent = factsOfFlat(about);
+    this.places.facts.textContent = trainedWords(about);
   }
 
   // ---- Training, in JupyterLab ----
   showTraining() {
-    if (!this.status) return;
-    const { status, running, runs } = this.model.get("training");
-    this.trainButton.disabled = Boolean(running);
-    this.stopButton.disabled = !running;
-    this.status.textContent = status;
-    const steps = Math.max(...runs.map((run) => run.steps), 25);
-    const unnamed = runs.map((run) => ({ ...run, name: "" }));
-    const root = lossCurves(unnamed, { steps });
-    const drawn = runs.filter(({ losses }) => losses.length);
-    root.querySelectorAll(".curve").forEach((path, i) => {
-      path.style.stroke = colorOf(drawn[i]);
-      path.style.opacity = drawn[i].isLast ? 1 : 0.6;
+    if (!this.training) return;
+    const training = this.model.get("training");
+    this.training.show(training);
+    const curves = training.runs.map((run) => {
+      const style = `stroke: ${colorOf(run)}; opacity: ${run.isLast ? 1 : 0.6}`;
+      return { ...run, style, name: "" };
     });
-    this.curves.replaceChildren(root);
-    this.runs.replaceChildren(...drawn.map(runItem));
+    this.curves.replaceChildren(lossCurves(curves, training));
+    const begun = training.runs.filter(({ losses }) => losses.length);
+    const items = begun.map((run) => runItem(colorOf(run), wordsOfRun(run)));
+    this.runs.replaceChildren(...items);
   }
 
   // On the site: brings the stored weights for what is chosen.
@@ -330,23 +290,12 @@ function layersOf(arrays, hidden) {
   ];
 }
 
-function factsOfFlat({ trained, val, loss, samples }) {
-  const after = `after ${thousands(trained)} steps`;
-  if (!trained) return "Not trained yet: all characters are about equally likely.";
-  if (val === undefined) return `Training loss ${loss.toFixed(3)} ${after}.`;
-  const names = samples.slice(0, 5).join(", ");
-  return `Validation loss ${val.toFixed(3)} ${after}. Names it makes: ${names}.`;
-}
-
 // A run keeps its colour when others follow.
 function colorOf({ number }) {
   return RUN_COLORS[number % RUN_COLORS.length];
 }
 
-function runItem(run) {
-  const loss = run.losses[run.losses.length - 1].toFixed(3);
-  const isOver = run.val !== undefined;
-  const found = isOver ? `validation ${run.val.toFixed(3)}` : `loss ${loss}`;
-  const mark = html("span", { class: "run", style: `background: ${colorOf(run)}` });
-  return html("li", {}, mark, `${run.name}: ${found}`);
+function wordsOfRun({ name, losses, val }) {
+  const last = `loss ${losses.at(-1).toFixed(3)}`;
+  return `${name}: ${val === undefined ? last : `validation ${val.toFixed(3)}`}`;
 }
