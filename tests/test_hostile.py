@@ -22,8 +22,8 @@ from course.comparisons import *
 from course.convolution import *
 from course.costs import *
 from course.diagrams.blocks import draw_block, draw_gradients
-from course.diagrams.likely import draw_characters, draw_kinds
 from course.diagrams.charts import draw_correlations, draw_costs
+from course.diagrams.likely import draw_characters, draw_kinds
 from course.diagrams.memory import draw_memory
 from course.diagrams.norms import draw_cubes, draw_ladder
 from course.diagrams.pairs import draw_pairs
