@@ -20,6 +20,13 @@ from course.convolution import as_convolution, convolutions, whole_names
 from course.diagrams.blocks import block_gradients, draw_block, draw_gradients
 from course.diagrams.charts import draw_correlations, draw_costs
 from course.diagrams.language import SMALL, WIDTH, canvas, chip, steps, weights
+from course.diagrams.likely import (
+    APART,
+    PLANE,
+    draw_characters,
+    draw_kinds,
+    moved_apart,
+)
 from course.diagrams.memory import draw_memory
 from course.diagrams.norms import averaged, draw_cubes, draw_ladder
 from course.diagrams.pairs import draw_pairs, flipped_means
@@ -352,6 +359,42 @@ def test_the_surprises_of_a_name_sum_up_to_its_loss():
     assert [bar.get_height() for bar in other.axes[0].patches] != heights
 
 
+# ---- Which names are likely, and the characters --------------------------------------
+def test_each_kind_of_names_has_all_its_losses_and_its_mean():
+    losses = {"real": np.array([1.5, 2.0, 2.5, 2.6]), "nonsense": np.array([5.0, 6.0])}
+    fig = draw_kinds(losses)
+    for ax, (kind, values) in zip(fig.axes, losses.items(), strict=True):
+        assert sum(bar.get_height() for bar in ax.patches) == len(values)
+        (line,) = ax.lines
+        assert line.get_xdata()[0] == pytest.approx(values.mean())
+        (label,) = ax.texts
+        assert label.get_text() == f"{kind}: {values.mean():.2f}"
+
+
+def test_the_characters_are_where_their_rows_differ_most_and_vowels_are_orange():
+    rows = torch.zeros(V - 1, 5)
+    rows[:, 3] = torch.arange(V - 1)  # all the difference is in one direction
+    (ax,) = draw_characters(rows, VOCAB).axes
+    places = [text.get_position() for text in ax.texts]
+    steps_between = np.diff([x for x, _ in places])
+    assert np.allclose(abs(steps_between), 1, atol=1e-5)
+    assert np.allclose([y for _, y in places], 0, atol=1e-5)
+    orange = []
+    for text in ax.texts:
+        if to_hex(text.get_bbox_patch().get_facecolor()) == LOOKED_AT.lower():
+            orange.append(text.get_text())
+    assert orange == [c for c in VOCAB.itos[1:] if c in "aeiouy"]
+
+
+def test_characters_that_would_hide_one_another_are_moved_apart():
+    points = torch.tensor([[0.0, 0.0], [10.0, 10.0], [10.01, 10.0], [0.0, 10.0]])
+    found = moved_apart(points)
+    inches = found / 10.01 * PLANE[0]
+    assert abs(inches[2, 0] - inches[1, 0]) > 0.99 * APART
+    assert torch.allclose(found[[0, 3]], points[[0, 3]])  # the others stay
+    assert torch.allclose(found.mean(0), points.mean(0))
+
+
 # ---- Pairs ---------------------------------------------------------------------------
 @pytest.mark.parametrize("n", [2, 5, 8, 12])
 def test_the_orange_share_of_the_signs_is_p(n):
@@ -391,6 +434,8 @@ def all_pictures():
         "gradients": draw_gradients({"both": wavenet()}, tokens, targets),
         "name": draw_name(wavenet(), VOCAB, "diondre"),
         "pairs": draw_pairs(losses, losses - 0.01),
+        "kinds": draw_kinds({"real, unseen": losses, "random characters": 3 * losses}),
+        "characters": draw_characters(torch.randn(V - 1, 4), VOCAB),
     }
 
 

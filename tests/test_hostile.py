@@ -23,6 +23,7 @@ from course.convolution import *
 from course.costs import *
 from course.diagrams.blocks import draw_block, draw_gradients
 from course.diagrams.charts import draw_correlations, draw_costs
+from course.diagrams.likely import draw_characters, draw_kinds
 from course.diagrams.memory import draw_memory
 from course.diagrams.norms import draw_cubes, draw_ladder
 from course.diagrams.pairs import draw_pairs
@@ -1012,6 +1013,13 @@ TABLE = [
     ("draw_gradients({}, X, Y)", "networks is empty: give {text: WaveNet}, one or"),
     ("draw_gradients({'a': TREE}, X, X)", r"networks\['a'\] is .*: give a WaveNet"),
     ("draw_name(TREE, VOCAB, 'emma')", "network is a Sequential: give a WaveNet"),
+    ("draw_kinds([2.0])", r"losses is .*: give \{kind: losses\}, one or more"),
+    ("draw_kinds({})", r"losses is empty: give \{kind: losses\}, one or more"),
+    ("draw_kinds({'real': []})", r"losses\['real'\] is .*: give a list or a column of"),
+    (
+        "draw_characters(torch.zeros(3, 2), VOCAB)",
+        "directions has 3 rows for .*: leave",
+    ),
     # course.optimizers, course.recipes
     (
         "parameter_groups(None, table=Embedding, matrix=Linear)",
