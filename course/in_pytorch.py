@@ -45,20 +45,13 @@ class ConvTree(nn.Module):
         return self.out(x.squeeze(-1))  # (B, H, 1) -> (B, H) -> (B, V)
 
 
-class LinearTree(nn.Module):
+class LinearTree(ConvTree):
     """The same network with each pair of neighbours as a row: (B, T) -> (B, V)."""
 
     def __init__(self, vocab_size, block_size=8, embedding_dim=24, hidden=128):
-        super().__init__()
-        self.embedding = nn.Embedding(vocab_size, embedding_dim)
-        self.fuses = nn.ModuleList()
-        self.norms = nn.ModuleList()
-        C = embedding_dim
-        for _ in range(int(log2(block_size))):
-            self.fuses.append(nn.Linear(2 * C, hidden, bias=False))
-            self.norms.append(nn.BatchNorm1d(hidden))
-            C = hidden
-        self.out = nn.Linear(hidden, vocab_size)
+        super().__init__(vocab_size, block_size, embedding_dim, hidden)
+        for i, conv in enumerate(self.fuses):
+            self.fuses[i] = nn.Linear(2 * conv.in_channels, hidden, bias=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = self.embedding(tokens)  # (B, T) -> (B, T, C)
@@ -71,7 +64,7 @@ class LinearTree(nn.Module):
 
 
 class TorchBlock(nn.Module):
-    """A block of WaveNet: (B, C, T) -> (B, C, T) for the next, (B, S, T) for the head."""
+    """A block of WaveNet: (B, C, T) -> (B, C, T) and the skip (B, S, T)."""
 
     def __init__(self, config: WaveNetConfig, dilation: int, *, has_next: bool):
         super().__init__()
@@ -179,6 +172,20 @@ def with_gradients(model: Layer) -> Layer:
     return found
 
 
+def check_gradients(ours: Layer, twin: nn.Module, x, y, *, state: Callable) -> str:
+    """Backward in both models; all gradients and buffers equal to 1e-10."""
+    for model in (ours, twin):
+        logits = model(x).flatten(0, -2)  # (..., V) -> (N, V)
+        F.cross_entropy(logits, y.flatten()).backward()
+    expected = state(with_gradients(ours))
+    for name, p in twin.named_parameters():
+        assert torch.allclose(p.grad, expected[name], rtol=0, atol=1e-10), name
+    for name, buffer in twin.named_buffers():
+        if buffer.is_floating_point():  # the running statistics
+            assert torch.allclose(buffer, expected[name], rtol=0, atol=1e-10), name
+    return f"{len(list(twin.parameters()))} gradients equal to 1e-10"
+
+
 # ---- Speed ---------------------------------------------------------------------------
 def synchronise(device: str) -> None:
     """Waits until the device has done all that was asked of it."""
@@ -250,12 +257,30 @@ CALLERS += " nll_loss_nd zeros zeros_like ones_like contiguous clone sum_to_size
 NO_WORK = {f"aten::{name}" for name in f"{VIEWS} {MEMORY} {CALLERS}".split()}
 
 
-def operators(call: Callable[[], object]) -> list[str]:
+def operators(call: Callable, *arguments) -> list[str]:
     """The names of the operators of a call that compute something, in order."""
     with profile(activities=[ProfilerActivity.CPU]) as record:
-        call()
+        call(*arguments)
     found = []
     for event in record.events():
         if event.name.startswith("aten::") and event.name not in NO_WORK:
             found.append(event.name.removeprefix("aten::"))
     return found
+
+
+def step_multiply_adds(
+    vocab_size: int, block_size: int, embedding_dim: int, hidden: int
+) -> int:
+    """Of a tree for one example: three products for each weight matrix.
+
+    One is in the forward pass, two are in the backward pass, for the weight and for the
+    input. The optimizer is left out.
+    """
+    total = hidden * vocab_size
+    inputs = 2 * embedding_dim
+    positions = block_size // 2
+    while positions >= 1:
+        total += positions * inputs * hidden
+        inputs = 2 * hidden
+        positions //= 2
+    return 3 * total

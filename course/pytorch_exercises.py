@@ -15,20 +15,18 @@ from course.in_pytorch import ConvTree, LinearTree
 def check_causal(causal) -> str:
     """causal(conv, x): an nn.Conv1d on x (B, C, T), padded with copies on the left."""
     for k, dilation in ((2, 1), (2, 4), (3, 2)):
-        conv = seeded(lambda: nn.Conv1d(3, 5, k, dilation=dilation))
+        conv = seeded(nn.Conv1d, 3, 5, k, dilation=dilation)
         x = random_tensor(2, 3, 9)
         reach = (k - 1) * dilation
         expected = conv(F.pad(x, (reach, 0), mode="replicate"))
+        zeros = conv(F.pad(x, (reach, 0)))
         right = conv(F.pad(x, (0, reach), mode="replicate"))
+        both = conv(F.pad(x, (reach, reach), mode="replicate"))
         mistakes = {
-            "it is padded with zeros, not with the first position": conv(
-                F.pad(x, (reach, 0))
-            ),
+            "it is padded with zeros, not with the first position": zeros,
             "it is padded on the right, so outputs see the future": right,
+            "both sides are padded, so it is too long": both,
             "nothing is padded, so it is too short": conv(x),
-            "both sides are padded, so it is too long": conv(
-                F.pad(x, (reach, reach), mode="replicate")
-            ),
         }
         got = causal(conv, x.clone())
         name = f"the output for kernel_size={k}, {dilation=}"
@@ -38,9 +36,9 @@ def check_causal(causal) -> str:
 
 @exercise
 def check_linear_state(linear_state) -> str:
-    """linear_state(state): what a LinearTree loads, from the state_dict of a ConvTree."""
+    """linear_state(state): a ConvTree's state_dict as that of a LinearTree."""
     sizes = {"vocab_size": 7, "block_size": 8, "embedding_dim": 3, "hidden": 5}
-    conv_tree = seeded(lambda: ConvTree(**sizes))
+    conv_tree = seeded(ConvTree, **sizes)
     conv_tree(torch.arange(48).remainder(7).view(6, 8))  # moves the running means
     state = given(linear_state(conv_tree.state_dict()), "the answer")
     kind = type(state).__name__
@@ -63,7 +61,7 @@ def check_linear_state(linear_state) -> str:
     return f"{len(wanted)} entries, and both trees compute the same"
 
 
-def seeded(make) -> nn.Module:
-    """What make() returns, with initial weights that are always the same."""
+def seeded(module_class, *sizes, **options) -> nn.Module:
+    """A module with initial weights that are always the same."""
     torch.manual_seed(0)  # @exercise restores the state
-    return make()
+    return module_class(*sizes, **options)
