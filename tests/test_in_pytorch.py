@@ -1,5 +1,5 @@
-"""course.in_pytorch: the networks in torch.nn compute what ours do, from any weights, at
-any size; and each part that could be carried over wrongly would be noticed."""
+"""course.in_pytorch: the networks in torch.nn compute what ours do, of any size, with
+any weights; and whatever could be carried over wrongly would be noticed."""
 
 import pytest
 import torch
@@ -202,7 +202,7 @@ def test_gradients_take_the_place_of_weights_in_a_copy():
     assert torch.equal(layer.weight, weight)
 
 
-# ---- Speed -----------------------------------------------------------------------------
+# ---- Speed -------------------------------------------------------------------------
 def test_operators_are_counted_without_views_and_callers():
     x = torch.randn(4, 3)
     layer = nn.Linear(3, 2, bias=False)
