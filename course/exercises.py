@@ -39,7 +39,7 @@ from course.late_exercises import (
     check_masked_loss,
     check_receptive_fields,
 )
-from course.pytorch_exercises import check_causal, check_linear_state
+from course.pytorch_exercises import check_causal_conv, check_linear_state
 from course.runs import RunConfig, run
 from helpers import BAR, BatchNorm1d, build_tree, count_parameters
 
@@ -60,7 +60,7 @@ __all__ = [
     "check_cached_step",
     "check_masked_loss",
     "check_log_probability",
-    "check_causal",
+    "check_causal_conv",
     "check_linear_state",
 ]
 

@@ -12,7 +12,7 @@ from course.in_pytorch import ConvTree, LinearTree
 
 
 @exercise
-def check_causal(causal) -> str:
+def check_causal_conv(causal) -> str:
     """causal(conv, x): an nn.Conv1d on x (B, C, T), padded with copies on the left."""
     for k, dilation in ((2, 1), (2, 4), (3, 2)):
         conv = seeded(nn.Conv1d, 3, 5, k, dilation=dilation)

@@ -386,7 +386,7 @@ WRONG_ANSWERS = {
         (lambda *given: likely(*given, mode=False), "the model is in training mode"),
         (stays_in_eval_mode, "was in training mode"),
     ],
-    "check_causal": [
+    "check_causal_conv": [
         (lambda conv, x: conv(F.pad(x, (reach_of(conv), 0))), "zeros"),
         (lambda conv, x: conv(copies(x, 0, reach_of(conv))), "see the future"),
         (lambda conv, x: conv(copies(x, reach_of(conv), reach_of(conv))), "too long"),
