@@ -2,7 +2,8 @@
 
 A check takes an answer and returns a sentence (see `course.exercise_tools`). This
 module has the checks for notebooks 01 to 05. Those for 06 to 08 are in
-`course.late_exercises`, and can be imported from here as well.
+`course.late_exercises`, those for 09 in `course.pytorch_exercises`; all of them can be
+imported from here as well.
 Shapes: B examples in a batch, T positions, C channels, H outputs.
 """
 
@@ -38,6 +39,7 @@ from course.late_exercises import (
     check_masked_loss,
     check_receptive_fields,
 )
+from course.pytorch_exercises import check_causal_conv, check_linear_state
 from course.runs import RunConfig, run
 from helpers import BAR, BatchNorm1d, build_tree, count_parameters
 
@@ -58,6 +60,8 @@ __all__ = [
     "check_cached_step",
     "check_masked_loss",
     "check_log_probability",
+    "check_causal_conv",
+    "check_linear_state",
 ]
 
 # 03: the tree whose shapes and parameters are asked for

@@ -9,11 +9,17 @@ from math import log
 from numbers import Real
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from course.checks import check_choice, check_layers, checked, size
 from course.comparisons import sign_flip
-from course.convolution import as_convolution, convolutions, pack, receptive_field
+from course.convolution import (
+    CausalConv1d,
+    as_convolution,
+    convolutions,
+    pack,
+    receptive_field,
+)
 from course.fusions import fusions
 from course.inspection import summary
 from course.runs import BatchNormPerPosition, load_splits
@@ -35,7 +41,7 @@ TOLERANCES = {"01": 0.01}  # answers of the other notebooks are exact
 def check_quiz(notebook: str, answers: dict) -> str:
     """One line for each question: "not answered yet", "right" or "look again".
 
-    `notebook` is its number, "01" to "08"; `answers` has the questions as keys. A
+    `notebook` is its number, "01" to "09"; `answers` has the questions as keys. A
     question whose text was changed or left out is pointed out. ValueError for a
     notebook without a quiz, or for answers that are not a dict.
     """
@@ -221,6 +227,18 @@ def quiz_08() -> dict[str, float]:
     }  # fmt: skip
 
 
+def quiz_09() -> dict[str, float]:
+    linear = nn.Linear(256, 128, device="meta")  # shapes alone, no numbers are drawn
+    norm = nn.BatchNorm1d(68)
+    causal = CausalConv1d(4, 4, 3, dilation=4, generator=Generator())
+    return {
+        "rows of the weight of nn.Linear(256, 128)": len(linear.weight),
+        "positions to pad on the left, kernel size 3, dilation 4": causal.reach,
+        "entries in the state_dict of nn.BatchNorm1d(68)": len(norm.state_dict()),
+        "of these, how many an optimizer changes": len(list(norm.parameters())),
+    }  # fmt: skip
+
+
 QUIZZES: dict[str, Callable[[], dict[str, float]]] = {
     "01": quiz_01,
     "02": quiz_02,
@@ -230,4 +248,5 @@ QUIZZES: dict[str, Callable[[], dict[str, float]]] = {
     "06": quiz_06,
     "07": quiz_07,
     "08": quiz_08,
+    "09": quiz_09,
 }

@@ -20,6 +20,7 @@ from course.convolution import as_convolution, convolutions, whole_names
 from course.diagrams.blocks import block_gradients, draw_block, draw_gradients
 from course.diagrams.charts import draw_correlations, draw_costs
 from course.diagrams.language import SMALL, WIDTH, canvas, chip, steps, weights
+from course.diagrams.layouts import SIDE, draw_layouts
 from course.diagrams.likely import (
     APART,
     PLANE,
@@ -507,3 +508,26 @@ def test_correlations_want_a_square():
         ValueError, match=r"has the shape \(2, 3\): give torch.corrcoef"
     ):
         draw_correlations(torch.zeros(2, 3))
+
+
+# ---- Layouts (09) --------------------------------------------------------------------
+@pytest.mark.parametrize("T, C, reach", [(7, 6, 2), (3, 2, 1), (8, 8, 3)])
+def test_both_layouts_show_each_number_and_copies_on_the_left(T, C, reach):
+    x = torch.linspace(-1, 1, T * C).view(T, C)
+    fig = draw_layouts(x, ".diondre"[:T], reach=reach)
+    cells = {}
+    for patch in fig.axes[0].patches:
+        is_cell = patch.get_width() == patch.get_height() == SIDE
+        if isinstance(patch, Rectangle) and is_cell and patch.get_fill():
+            shown = to_hex(patch.get_facecolor())
+            cells.setdefault(shown, []).append(patch.get_linestyle())
+    drawn = [style for styles in cells.values() for style in styles]
+    assert len(drawn) == 2 * T * C + reach * C
+    assert drawn.count(":") == reach * C
+
+
+def test_a_layout_without_a_row_for_each_character_is_refused():
+    with pytest.raises(ValueError, match="2 rows for 3 characters"):
+        draw_layouts(torch.zeros(2, 3), "ava")
+    with pytest.raises(ValueError, match="at most 8"):
+        draw_layouts(torch.zeros(3, 30), "ava")

@@ -245,6 +245,29 @@ MIXED = layer(lambda self, x: triples(x, lambda x: x.unfold(1, 3, 3).flatten(2))
 FAR_APART = layer(lambda self, x: torch.cat(x.split(x.shape[1] // 3, 1), -1))
 ONLY_VIEWS = layer(lambda self, x: x.view(len(x), -1, 12).squeeze(1))
 WINDOWS = SOLUTIONS["check_windows"]
+
+
+def reach_of(conv):
+    return (conv.kernel_size[0] - 1) * conv.dilation[0]
+
+
+def copies(x, left, right):
+    return F.pad(x, (left, right), mode="replicate")
+
+
+def linear_state_by(turn):
+    """The answer that changes each weight of `fuses` by turn(weight)."""
+
+    def answer(state):
+        found = dict(state)
+        for name in state:
+            if name.startswith("fuses"):
+                found[name] = turn(state[name])
+        return found
+
+    return answer
+
+
 WRONG_ANSWERS = {
     "check_relu": [
         (layer(lambda self, x: x.abs()), "changed sign"),
@@ -362,6 +385,22 @@ WRONG_ANSWERS = {
         (lambda *given: likely(*given, sign=-1), "the sign"),
         (lambda *given: likely(*given, mode=False), "the model is in training mode"),
         (stays_in_eval_mode, "longer in the training"),
+    ],
+    "check_causal_conv": [
+        (lambda conv, x: conv(F.pad(x, (reach_of(conv), 0))), "zeros"),
+        (lambda conv, x: conv(copies(x, 0, reach_of(conv))), "see the future"),
+        (lambda conv, x: conv(copies(x, reach_of(conv), reach_of(conv))), "too long"),
+        (lambda conv, x: conv(x), "too short"),
+        (lambda conv, x: conv(copies(x, 1, 0)), "dilation=4"),
+    ],
+    "check_linear_state": [
+        (lambda state: state, "fuses.0.weight has shape"),
+        (linear_state_by(lambda w: w.flatten(1)), "mixed"),
+        (linear_state_by(lambda w: w.flip(2).mT.flatten(1)), "older character"),
+        (linear_state_by(lambda w: w.mT.flatten(1).T), "(6, 5)"),
+        (lambda state: list(state), "is a list: expected a dict"),
+        (lambda state: {"out.bias": state["out.bias"]}, "are missing"),
+        (lambda state: state | {"more": 0}, "in no LinearTree"),
     ],
 }
 CASES = [(check, *case) for check, cases in WRONG_ANSWERS.items() for case in cases]

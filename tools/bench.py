@@ -161,6 +161,8 @@ def main() -> None:
     result["training_speedup_64"] = timings.training_speedup(64)
     print("the full WaveNet", flush=True)
     result |= timings.wavenet()
+    print("the large tree in torch.nn", flush=True)
+    result |= timings.torch_nn()
     result["bench_seconds"] = time.perf_counter() - start
     OUT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     report(result)
@@ -182,6 +184,8 @@ def report(result: dict) -> None:
     for key, value in result.items():
         if value is None:
             print(f"{key:<25} unknown")
+        elif isinstance(value, str):
+            print(f"{key:<25} {value}")
         elif not isinstance(value, dict):
             print(f"{key:<25} {value:,.3f}")
     print("\n" + speedups(result).round(1).to_string())

@@ -1,5 +1,5 @@
 """What `make bench` times in addition to the five models: floating-point rate,
-sampling, studies, the convolution of a tree, queues and the full WaveNet."""
+sampling, studies, the convolution of a tree, queues, the full WaveNet and torch.nn."""
 
 import sys
 import tempfile
@@ -25,6 +25,7 @@ from course.costs import (
     step_seconds,
     whole_seconds,
 )
+from course.in_pytorch import ConvTree, LinearTree, step_ms, try_compile
 from course.optimizers import build_optimizer
 from course.runs import LECTURE_MODELS, RunConfig, load_data, load_splits, run
 from course.studies import one_torch_thread, run_study
@@ -326,3 +327,27 @@ def queue_speedup(model: WaveNet, vocab: Vocab) -> float:
     for _ in range(3):
         ratios.append(seconds_of(read_again) / seconds_of(with_queues))
     return median(ratios)
+
+
+# ---- In torch.nn ---------------------------------------------------------------------
+def torch_nn() -> dict[str, float | str | None]:
+    """Milliseconds of a step of the large tree, ours and in the forms of notebook 09.
+
+    All run on one thread. The compiled form is None where there is no compiler.
+    """
+    vocab, data = load_data(LARGE_CONTEXT)
+    X, Y = data["train"]
+    x = X[: RECIPE.batch_size]
+    y = Y[: RECIPE.batch_size]
+    models = {
+        "ours": LECTURE_MODELS[LARGE].build(len(vocab), generator=seeded()),
+        "linear": LinearTree(len(vocab)),
+        "conv": ConvTree(len(vocab)),
+    }
+    compiled, sentence = try_compile(LinearTree(len(vocab)), x)
+    if compiled is not None:
+        models["compiled"] = compiled
+    found = {f"step_ms_{name}": ms for name, ms in step_ms(models, x, y).items()}
+    if compiled is None:
+        found["step_ms_compiled"] = None
+    return found | {"compiling": sentence}

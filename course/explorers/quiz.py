@@ -15,7 +15,7 @@ LINE = 0.42  # inches
 
 
 class Quiz(Explorer):
-    """The questions of a notebook ("01" to "08"); each answer is judged when typed.
+    """The questions of a notebook ("01" to "09"); each answer is judged when typed.
 
     The right answers are computed by course.quizzes, which judges answers in code, too.
     """
