@@ -766,7 +766,7 @@ def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path, conten
 @pytest.mark.parametrize("place", ["file/new.journal", "missing/new.journal", "."])
 def test_a_place_that_cannot_be_written_is_refused(tmp_path, place):
     (tmp_path / "file").write_text("mine", encoding="utf-8")
-    message = r"no journal can be kept at .*: give a path you may write to"
+    message = r"no journal can be kept at .*: give a path that you may write to"
     with pytest.raises(ValueError, match=message):
         run_here(path=tmp_path / place)
     assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"

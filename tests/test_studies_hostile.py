@@ -280,7 +280,7 @@ WRONG = [
     ({"name": None}, "name is None: give a text"),
     ({"name": ""}, "name is empty: give the study a name"),
     ({"path": 3}, "path is 3: give the path of a file"),
-    ({"path": ""}, "no journal can be kept at .*: give a path you may write to"),
+    ({"path": ""}, "no journal can be kept at .*: give a path that you may write"),
     ({"version": 3}, "version is 3: give a text"),
     ({"variants": "tree"}, "variants is 'tree': give {name: config}, or a list"),
     ({"variants": 3}, "variants is 3: give {name: config}, or a list"),
@@ -515,7 +515,7 @@ def test_the_lock_of_a_living_process_is_waited_for(lock, capsys):
     assert len(run_study("naps", TWO, [2], nap, **HERE)) == 2
     assert time.monotonic() - start > 0.7
     thread.join()
-    assert f"process {pid} is writing; let it go" in capsys.readouterr().out
+    assert f"process {pid} is writing; let it fin" in capsys.readouterr().out
 
 
 # ---- Machines that sleep -------------------------------------------------------------
