@@ -9,7 +9,7 @@ import pandas as pd
 from IPython.display import display
 from PIL import Image
 
-from course.checks import check_kind, check_losses, checked, instance
+from course.checks import check_kind, check_losses, checked, instance, whole
 from course.texts import check_text, shown
 from helpers import History, smooth
 
@@ -23,6 +23,7 @@ LOOKS = {
     "tree_large": {"color": "#D55E00", "linestyle": "-"},
 }
 
+MOST_DIGITS = 15  # of a float
 DENSITY = 2  # times as many dots as the figure's own, for high-density screens
 
 
@@ -130,6 +131,10 @@ def show(fig: plt.Figure, alt: str) -> None:
     plt.close(fig)  # or Jupyter would show it again at the end of the cell
 
 
+@checked(
+    table=instance(pd.DataFrame, "give a table of pandas"),
+    digits=whole(0, MOST_DIGITS),
+)
 def show_table(table: pd.DataFrame, *, digits: int = 4) -> None:
     """Shows a table with so many digits, and nothing where there is no number."""
 

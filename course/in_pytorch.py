@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from course.checks import check_callable, checked, instance, whole
 from course.wavenet import WaveNet, WaveNetConfig
 from helpers import BatchNorm1d, Layer, Linear, Sequential
 
@@ -209,10 +210,24 @@ def make_step(model, x: Tensor, y: Tensor) -> Callable[[], None]:
     return step
 
 
+def check_models(name: str, value) -> dict:
+    """{name: model} with one or more; TypeError or ValueError otherwise."""
+    cure = "give {name: model}, one or more"
+    if not isinstance(value, dict):
+        raise TypeError(f"{name} is a {type(value).__name__}: {cure}")
+    if not value:
+        raise ValueError(f"{name} is empty: {cure}")
+    for key, model in value.items():
+        check_callable(f"{name}[{key!r}]", model)
+    return value
+
+
+@checked(models=check_models, rounds=whole(1))
 def step_ms(models: dict, x: Tensor, y: Tensor, *, rounds: int = 15) -> dict:
     """Milliseconds of a training step of each model, as medians; they take turns.
 
     On a processor, all run on one thread, because other programs disturb it least.
+    ValueError or TypeError unless there is a model, and one round or more.
     """
     steps = {name: make_step(model, x, y) for name, model in models.items()}
     seconds = {name: [] for name in models}
@@ -231,6 +246,7 @@ def step_ms(models: dict, x: Tensor, y: Tensor, *, rounds: int = 15) -> dict:
     return {name: 1000 * median(times) for name, times in seconds.items()}
 
 
+@checked(model=instance(nn.Module, "give a torch.nn.Module"))
 def try_compile(model: nn.Module, x: Tensor) -> tuple[nn.Module | None, str]:
     """The compiled model, or None, and a sentence about what happened."""
     compiled = torch.compile(model)
@@ -257,6 +273,7 @@ CALLERS += " nll_loss_nd zeros zeros_like ones_like contiguous clone sum_to_size
 NO_WORK = {f"aten::{name}" for name in f"{VIEWS} {MEMORY} {CALLERS}".split()}
 
 
+@checked(call=check_callable)
 def operators(call: Callable, *arguments) -> list[str]:
     """The names of the operators of a call that compute something, in order."""
     with profile(activities=[ProfilerActivity.CPU]) as record:
@@ -268,6 +285,7 @@ def operators(call: Callable, *arguments) -> list[str]:
     return found
 
 
+@checked(hidden=whole(1))
 def step_multiply_adds(
     vocab_size: int, block_size: int, embedding_dim: int, hidden: int
 ) -> int:

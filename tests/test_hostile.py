@@ -23,6 +23,7 @@ from course.convolution import *
 from course.costs import *
 from course.diagrams.blocks import draw_block, draw_gradients
 from course.diagrams.charts import draw_correlations, draw_costs
+from course.diagrams.layouts import draw_layouts
 from course.diagrams.likely import draw_characters, draw_kinds
 from course.diagrams.memory import draw_memory
 from course.diagrams.norms import draw_cubes, draw_ladder
@@ -43,6 +44,7 @@ from course.explorers.tree import TreeExplorer, draw_tree
 from course.explorers.wavenet import WaveNetExplorer
 from course.explorers.windows import WindowsExplorer
 from course.fusions import *
+from course.in_pytorch import operators, step_ms, step_multiply_adds, try_compile
 from course.inspection import *
 from course.optimizers import parameter_groups
 from course.quizzes import *
@@ -1020,6 +1022,21 @@ TABLE = [
         "draw_characters(torch.zeros(3, 2), VOCAB)",
         "directions has 3 rows for .*: leave",
     ),
+    ("draw_layouts(zeros(3, 2), '.emma')", "x has 3 rows for 5 characters: give a row"),
+    ("draw_layouts(zeros(5, 2), '.emma', reach=9)", "reach is 9: give a whole number"),
+    # course.in_pytorch, tables
+    ("step_ms({}, X, Y)", "models is empty: give {name: model}, one or more"),
+    ("step_ms([TREE], X, Y)", "models is a list: give {name: model}, one or more"),
+    ("step_ms({'a': 3}, X, Y)", r"models\['a'\] is 3: give a function"),
+    ("step_ms({'a': TREE}, X, Y, rounds=0)", "rounds is 0: give a whole number"),
+    ("try_compile(TREE, X)", "model is a Sequential: give a torch.nn.Module"),
+    ("operators(3)", "call is 3: give a function, without"),
+    ("step_multiply_adds(V, 8, 2, 0)", "hidden is 0: give a whole number"),
+    ("step_multiply_adds(V, 8, 0, 2)", "embedding_dim is 0: give a whole number"),
+    ("show_table([1.0])", r"table is \[1.0\]: give a table of pandas"),
+    ("show_table(RESULTS, digits=99)", "digits is 99: give a whole number"),
+    ("judge_claims(RESULTS, [])", r"claims is \[\]: give {name: "),
+    ("judge_claims(RESULTS, {'it': ('a', 'z')})", "unknown 'z' in 'it': choose"),
     # course.optimizers, course.recipes
     (
         "parameter_groups(None, table=Embedding, matrix=Linear)",

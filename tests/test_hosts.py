@@ -73,7 +73,8 @@ def run_alone(folder, code):
 def make_modules(folder, names):
     folder.mkdir(exist_ok=True)
     for name in names:
-        (folder / f"{name}.py").write_text(f"HERE = {str(folder)!r}\n")
+        code = f"HERE = {str(folder)!r}\n"
+        (folder / f"{name}.py").write_text(code, encoding="utf-8")
 
 
 def test_in_an_empty_folder_it_says_what_to_run(tmp_path):
