@@ -50,36 +50,45 @@ def draw_layouts(x: Tensor, text: str, *, reach: int = 2) -> plt.Figure:
         look = "looked at" if t == T - 1 else "plain"
         tile(ax, (left - 0.2, y), character, size=0.24, look=look)
     draw_grid(ax, x, (left, TOP))
-    frame(ax, (left, TOP - T * SIDE), (C * SIDE, SIDE))
-    words(ax, (left + C * SIDE / 2, TOP + 0.37), f"ours, (T, C) = {T, C}")
+    width = C * SIDE
+    bottom = TOP - T * SIDE
+    frame(ax, (left, bottom), (width, SIDE))
+    middle = left + width / 2
+    words(ax, (middle, TOP + 0.37), f"ours, (T, C) = {T, C}")
 
     right = 3.55
     before = x[:1].expand(reach, -1)  # (reach, C)
-    draw_grid(ax, before.T, (right - reach * SIDE, TOP), faint=True)
+    padding = reach * SIDE
+    first = right - padding
+    draw_grid(ax, before.T, (first, TOP), faint=True)
     draw_grid(ax, x.T, (right, TOP))
     for t, character in enumerate(text):
         look = "looked at" if t == T - 1 else "plain"
-        tile(
-            ax, (right + (t + 0.5) * SIDE, TOP + 0.17), character, size=0.24, look=look
-        )
-    frame(ax, (right + (T - 1) * SIDE, TOP - C * SIDE), (SIDE, C * SIDE))
-    words(ax, (right + T * SIDE / 2, TOP + 0.47), f"torch's, (C, T) = {C, T}")
-    middle = TOP - C * SIDE / 2
-    start = left + C * SIDE + 0.1
-    end = right - reach * SIDE - 0.1
-    wire(ax, (start, middle), (end, middle), arrow=True)
-    words(ax, ((start + end) / 2, middle + 0.15), ".mT", size=SMALL, family="monospace")
+        x_tile = right + (t + 0.5) * SIDE
+        tile(ax, (x_tile, TOP + 0.17), character, size=0.24, look=look)
+    last = right + (T - 1) * SIDE
+    bottom = TOP - width  # a channel is as high here as it is wide on the left
+    frame(ax, (last, bottom), (SIDE, width))
+    middle = right + T * SIDE / 2
+    words(ax, (middle, TOP + 0.47), f"torch's, (C, T) = {C, T}")
+    height = TOP - width / 2
+    start = left + width + 0.1
+    end = first - 0.1
+    wire(ax, (start, height), (end, height), arrow=True)
+    middle = (start + end) / 2
+    words(ax, (middle, height + 0.15), ".mT", size=SMALL, family="monospace")
 
-    foot = TOP - C * SIDE - 0.15
+    foot = bottom - 0.15
+    low = foot - 0.3
     newest = right + (T - 0.5) * SIDE
-    oldest = newest - reach * SIDE
+    oldest = newest - padding
     for tap in (oldest, newest):
-        wire(ax, (tap, foot - 0.3), (tap, foot + 0.1), color=LOOKED_AT, width=2)
-    wire(ax, (oldest, foot - 0.3), (newest, foot - 0.3), color=LOOKED_AT, width=2)
+        wire(ax, (tap, low), (tap, foot + 0.1), color=LOOKED_AT, width=2)
+    wire(ax, (oldest, low), (newest, low), color=LOOKED_AT, width=2)
     caption = f"two taps, dilation {reach}"
     words(ax, (newest, foot - 0.48), caption, size=SMALL, ha="right")
     note = f"{reach} copies\non the left"
-    place = (right - reach * SIDE / 2, foot - 0.3)
+    place = (right - padding / 2, low)
     words(ax, place, note, size=SMALL, color=WIRE)
     return ax.figure
 
